@@ -1,0 +1,51 @@
+package db
+
+import "context"
+
+// Organization is the customer's company.
+type Organization struct {
+	ID             int64
+	Name           string
+	ContactOwnerID int64 // the staff user who looks after it; 0 for none
+	Active         bool
+	CreatedAt      Time
+}
+
+const organizationQuery = `SELECT id, name, COALESCE(contact_owner_id, 0), active, created_at FROM organization `
+
+func scanOrganization(row rowScanner) (o Organization, err error) {
+	return o, notFound(row.Scan(&o.ID, &o.Name, &o.ContactOwnerID, &o.Active, &o.CreatedAt))
+}
+
+// Organization returns an organization by id, or ErrNotFound.
+func (r Reader) Organization(ctx context.Context, id int64) (Organization, error) {
+	return scanOrganization(r.q.QueryRowContext(ctx, organizationQuery+`WHERE id = $1`, id))
+}
+
+// OrganizationByName returns the organization with that folded name, or ErrNotFound.
+func (r Reader) OrganizationByName(ctx context.Context, folded string) (Organization, error) {
+	return scanOrganization(r.q.QueryRowContext(ctx, organizationQuery+`WHERE name_folded = $1`, folded))
+}
+
+// Organizations returns up to limit organizations after the given id, in the order of their ids.
+func (r Reader) Organizations(ctx context.Context, after int64, limit int) ([]Organization, error) {
+	rows, err := r.q.QueryContext(ctx, organizationQuery+`WHERE id > $1 ORDER BY id LIMIT $2`, after, limit)
+	return collect(rows, err, scanOrganization)
+}
+
+// AddOrganization makes an active organization and returns its id; a name in use is ErrTaken.
+func (tx *Tx) AddOrganization(ctx context.Context, name, folded string) (id int64, err error) {
+	err = tx.q.QueryRowContext(ctx, `INSERT INTO organization (name, name_folded, active, created_at)
+		VALUES ($1, $2, TRUE, $3) RETURNING id`, name, folded, tx.Now).Scan(&id)
+	return id, taken(err)
+}
+
+// SetOrganizationActive activates or deactivates. Where it is so already, it is ErrNotFound.
+func (tx *Tx) SetOrganizationActive(ctx context.Context, id int64, active bool) error {
+	return tx.one(ctx, `UPDATE organization SET active = $1 WHERE id = $2 AND active <> $1`, active, id)
+}
+
+// SetContactOwner names the staff user who looks after the organization; 0 for none.
+func (tx *Tx) SetContactOwner(ctx context.Context, id, userID int64) error {
+	return tx.one(ctx, `UPDATE organization SET contact_owner_id = NULLIF(CAST($1 AS BIGINT), 0) WHERE id = $2`, userID, id)
+}

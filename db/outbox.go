@@ -1,0 +1,168 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// MessageKind says which mail a message becomes.
+type MessageKind string
+
+const (
+	MessageRecovery        MessageKind = "recovery"         // what a visitor asked for: nobody knows yet whose it is
+	MessageReset           MessageKind = "reset"            // a reset link that staff or the operator send
+	MessageInvitation      MessageKind = "invitation"       // a link to set the first password
+	MessageVerifyEmail     MessageKind = "verify_email"     // to a new address, to confirm it
+	MessageEmailAsked      MessageKind = "email_asked"      // to the old address: a change was asked for
+	MessageEmailChanged    MessageKind = "email_changed"    // to the old address: it was made
+	MessagePasswordChanged MessageKind = "password_changed" // also after a reset
+	MessagePasswordStopped MessageKind = "password_stopped" // too many wrong passwords
+	MessageUsernameChanged MessageKind = "username_changed" //
+	MessageUnlocked        MessageKind = "unlocked"         //
+	MessageNotMe           MessageKind = "not_me"           // to the user: what was shut, and whom to turn to
+	MessageNotMeToStaff    MessageKind = "not_me_to_staff"  // to an administrator
+	MessageActivated       MessageKind = "activated"        //
+	MessageDeactivated     MessageKind = "deactivated"      //
+	MessageRoleChanged     MessageKind = "role_changed"     //
+	MessageOperatorReset   MessageKind = "operator_reset"   // the operator printed a reset link
+)
+
+// MessageState is the fate of a message.
+type MessageState string
+
+const (
+	MessageQueued  MessageState = "queued"
+	MessageSending MessageState = "sending"
+	MessageSent    MessageState = "sent"
+	MessageFailed  MessageState = "failed"  // refused for good
+	MessageDropped MessageState = "dropped" // on purpose: Answer says why
+)
+
+// MessageData is what a message needs to become a mail, apart from its user.
+type MessageData struct {
+	// What a visitor asked for: an address (and username), or a dead link's token, hashed.
+	Email     string `json:"email,omitempty"`
+	Username  string `json:"username,omitempty"`
+	TokenHash []byte `json:"token_hash,omitempty"`
+
+	OldEmail string `json:"old_email,omitempty"`
+	NewEmail string `json:"new_email,omitempty"`
+	// AboutUserID is whom a mail to somebody else is about.
+	AboutUserID int64 `json:"about_user_id,omitempty"`
+	// By says whose act it was: user, administrator, operator, reset.
+	By string `json:"by,omitempty"`
+
+	// Where the request came from.
+	Address   string `json:"address,omitempty"`
+	UserAgent string `json:"user_agent,omitempty"`
+	RequestID string `json:"request_id,omitempty"`
+}
+
+// Message is a mail that waits in the outbox, or went through it.
+type Message struct {
+	ID         int64
+	Kind       MessageKind
+	UserID     int64  // 0 while it is not known
+	Recipient  string // a bare address; empty while it is not known
+	Data       MessageData
+	State      MessageState
+	Attempts   int64
+	DueAt      Time // while sending: when the lease ends
+	CreatedAt  Time
+	FinishedAt Time
+	Answer     string // the mail server's last word, or why it was dropped
+}
+
+const messageColumns = `id, kind, COALESCE(user_id, 0), recipient, data, state, attempts, due_at, created_at, finished_at, answer`
+
+func scanMessage(row rowScanner) (m Message, err error) {
+	var data string
+	err = row.Scan(&m.ID, &m.Kind, &m.UserID, &m.Recipient, &data, &m.State, &m.Attempts, &m.DueAt, &m.CreatedAt, &m.FinishedAt, &m.Answer)
+	if err != nil {
+		return m, notFound(err)
+	}
+	if err := json.Unmarshal([]byte(data), &m.Data); err != nil {
+		return m, fmt.Errorf("message %d: %w", m.ID, err)
+	}
+	return m, nil
+}
+
+// Enqueue puts a mail into the outbox, due at once.
+func (tx *Tx) Enqueue(ctx context.Context, m Message) error {
+	data, err := json.Marshal(m.Data)
+	if err != nil {
+		return fmt.Errorf("message: %w", err)
+	}
+	_, err = tx.exec(ctx, `INSERT INTO outbox (kind, user_id, recipient, data, state, attempts, due_at, created_at, finished_at, answer)
+		VALUES ($1, NULLIF(CAST($2 AS BIGINT), 0), $3, $4, 'queued', 0, $5, $5, 0, '')`,
+		m.Kind, m.UserID, m.Recipient, string(data), tx.Now)
+	return err
+}
+
+// NextDue says when the next message falls due, or ErrNotFound.
+func (r Reader) NextDue(ctx context.Context) (Time, error) {
+	var due sql.Null[Time]
+	err := r.q.QueryRowContext(ctx, `SELECT min(due_at) FROM outbox WHERE state IN ('queued', 'sending')`).Scan(&due)
+	if err == nil && !due.Valid {
+		err = ErrNotFound
+	}
+	return due.V, err
+}
+
+// ClaimMessage takes the message that has been due longest, for as long as the lease
+// lasts, or returns ErrNotFound. A message whose lease has run out, because its worker was
+// killed, falls due again. Of two workers at once one gets it: the condition is judged
+// again when the row is locked.
+func (tx *Tx) ClaimMessage(ctx context.Context, lease time.Duration) (Message, error) {
+	return scanMessage(tx.q.QueryRowContext(ctx, `UPDATE outbox SET state = 'sending', attempts = attempts + 1, due_at = $1
+		WHERE id = (SELECT id FROM outbox WHERE state IN ('queued', 'sending') AND due_at <= $2 ORDER BY due_at, id LIMIT 1)
+			AND state IN ('queued', 'sending') AND due_at <= $2
+		RETURNING `+messageColumns, tx.Now.Add(lease), tx.Now))
+}
+
+// AddressMessage fills in whose mail it turned out to be.
+func (tx *Tx) AddressMessage(ctx context.Context, id, userID int64, recipient string) error {
+	return tx.one(ctx, `UPDATE outbox SET user_id = $1, recipient = $2 WHERE id = $3`, userID, recipient, id)
+}
+
+// ExtendLease keeps a message that is still being sent.
+func (tx *Tx) ExtendLease(ctx context.Context, id int64, lease time.Duration) error {
+	_, err := tx.exec(ctx, `UPDATE outbox SET due_at = $1 WHERE id = $2 AND state = 'sending'`, tx.Now.Add(lease), id)
+	return err
+}
+
+// FinishMessage records the fate of a message that was being sent.
+func (tx *Tx) FinishMessage(ctx context.Context, id int64, state MessageState, answer string) error {
+	_, err := tx.exec(ctx, `UPDATE outbox SET state = $1, answer = $2, finished_at = $3 WHERE id = $4 AND state = 'sending'`,
+		state, answer, tx.Now, id)
+	return err
+}
+
+// RequeueMessage lets a message that could not be sent wait.
+func (tx *Tx) RequeueMessage(ctx context.Context, id int64, wait time.Duration, answer string) error {
+	_, err := tx.exec(ctx, `UPDATE outbox SET state = 'queued', due_at = $1, answer = $2 WHERE id = $3 AND state = 'sending'`,
+		tx.Now.Add(wait), answer, id)
+	return err
+}
+
+// ReleaseMessages makes every message that was being sent due at once. Only the one
+// process that may send can call it, before it begins.
+func (tx *Tx) ReleaseMessages(ctx context.Context) error {
+	_, err := tx.exec(ctx, `UPDATE outbox SET due_at = $1 WHERE state = 'sending'`, tx.Now)
+	return err
+}
+
+// Message returns a message by id, or ErrNotFound.
+func (r Reader) Message(ctx context.Context, id int64) (Message, error) {
+	return scanMessage(r.q.QueryRowContext(ctx, `SELECT `+messageColumns+` FROM outbox WHERE id = $1`, id))
+}
+
+// Messages returns the newest messages in that state (all of them when it is empty).
+func (r Reader) Messages(ctx context.Context, state MessageState, limit int) ([]Message, error) {
+	rows, err := r.q.QueryContext(ctx, `SELECT `+messageColumns+` FROM outbox
+		WHERE CAST($1 AS TEXT) = '' OR state = $1 ORDER BY id DESC LIMIT $2`, state, limit)
+	return collect(rows, err, scanMessage)
+}

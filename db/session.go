@@ -1,0 +1,60 @@
+package db
+
+import "context"
+
+// Session is a signed-in browser.
+type Session struct {
+	ID         int64
+	UserID     int64
+	Epoch      int64
+	CreatedAt  Time
+	LastSeenAt Time
+	ProvenAt   Time // the latest fresh proof
+	Data       []byte
+	Address    string
+	UserAgent  string
+}
+
+// SessionByToken returns the session whose token has that hash, with its user as they are
+// now, or ErrNotFound. A session that has been ended is not found.
+func (r Reader) SessionByToken(ctx context.Context, hash []byte) (s Session, u User, err error) {
+	fields := append([]any{&s.ID, &s.UserID, &s.Epoch, &s.CreatedAt, &s.LastSeenAt, &s.ProvenAt, &s.Data, &s.Address, &s.UserAgent},
+		u.fields()...)
+	err = r.q.QueryRowContext(ctx, `SELECT s.id, s.user_id, s.epoch, s.created_at, s.last_seen_at, s.proven_at, s.data,
+			s.address, s.user_agent, `+userColumns+userTables+`JOIN session s ON s.user_id = u.id
+		WHERE s.token_hash = $1 AND s.ended_at = 0 AND u.deleted_at = 0`, hash).Scan(fields...)
+	return s, u, notFound(err)
+}
+
+// AddSession signs a browser in. The sign-in counts as fresh proof.
+func (tx *Tx) AddSession(ctx context.Context, s Session, hash []byte) (id int64, err error) {
+	err = tx.q.QueryRowContext(ctx, `INSERT INTO session (token_hash, user_id, epoch, created_at, last_seen_at, proven_at,
+			ended_at, data, address, user_agent)
+		VALUES ($1, $2, $3, $4, $4, $4, 0, $5, $6, $7) RETURNING id`,
+		hash, s.UserID, s.Epoch, tx.Now, s.Data, s.Address, s.UserAgent).Scan(&id)
+	return id, err
+}
+
+// RenewSession gives a live session a new token, and takes it for freshly proven if so told.
+func (tx *Tx) RenewSession(ctx context.Context, id int64, hash []byte, proven bool) error {
+	return tx.one(ctx, `UPDATE session SET token_hash = $1, proven_at = CASE WHEN $2 THEN CAST($3 AS BIGINT) ELSE proven_at END
+		WHERE id = $4 AND ended_at = 0`, hash, proven, tx.Now, id)
+}
+
+// TouchSession notes that a live session was used.
+func (tx *Tx) TouchSession(ctx context.Context, id int64) error {
+	_, err := tx.exec(ctx, `UPDATE session SET last_seen_at = $1 WHERE id = $2 AND ended_at = 0`, tx.Now, id)
+	return err
+}
+
+// SetSessionData stores what a session carries. One that has been ended stays ended.
+func (tx *Tx) SetSessionData(ctx context.Context, hash, data []byte) error {
+	_, err := tx.exec(ctx, `UPDATE session SET data = $1 WHERE token_hash = $2 AND ended_at = 0`, data, hash)
+	return err
+}
+
+// EndSession ends the session whose token has that hash, if it lives.
+func (tx *Tx) EndSession(ctx context.Context, hash []byte) error {
+	_, err := tx.exec(ctx, `UPDATE session SET ended_at = $1 WHERE token_hash = $2 AND ended_at = 0`, tx.Now, hash)
+	return err
+}
