@@ -41,7 +41,9 @@ func TestAPasswordIsVerifiedExactlyAsTyped(t *testing.T) {
 		if ok, outdated := verify(t, hashed, chosen); !ok || outdated {
 			t.Errorf("%q: verified %v, outdated %v", chosen, ok, outdated)
 		}
-		for _, other := range []string{"", "\u00a0" + chosen[1:], chosen[:len(chosen)-1], chosen[:len(chosen)-1] + "\t"} {
+		runes := []rune(chosen)
+		head, tail := string(runes[:len(runes)-1]), string(runes[1:])
+		for _, other := range []string{"", head, tail, head + "\t", "\u00a0" + tail} {
 			if ok, _ := verify(t, hashed, other); ok {
 				t.Errorf("%q opens what %q was chosen for", other, chosen)
 			}
