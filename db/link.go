@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// OpenLinks is how many reset links, or invitations, of a user can be open at a time.
+const OpenLinks = 3
+
 // Purpose is what a link is good for; it works for nothing else.
 type Purpose string
 

@@ -53,8 +53,14 @@ func (tx *Tx) SetSessionData(ctx context.Context, hash, data []byte) error {
 	return err
 }
 
-// EndSession ends the session whose token has that hash, if it lives.
-func (tx *Tx) EndSession(ctx context.Context, hash []byte) error {
+// EndSession ends a session, if it lives.
+func (tx *Tx) EndSession(ctx context.Context, id int64) error {
+	_, err := tx.exec(ctx, `UPDATE session SET ended_at = $1 WHERE id = $2 AND ended_at = 0`, tx.Now, id)
+	return err
+}
+
+// EndSessionByToken ends the session whose token has that hash, if it lives.
+func (tx *Tx) EndSessionByToken(ctx context.Context, hash []byte) error {
 	_, err := tx.exec(ctx, `UPDATE session SET ended_at = $1 WHERE token_hash = $2 AND ended_at = 0`, tx.Now, hash)
 	return err
 }

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"errors"
 	"strings"
 )
 
@@ -122,11 +123,18 @@ func (r Reader) Administrators(ctx context.Context, organizationID int64) ([]Use
 	return collect(rows, err, scanUser)
 }
 
-// ActiveOwners counts the users with the built-in role owner who can work.
+// ActiveOwners counts the users with the built-in role owner who can sign in.
 func (r Reader) ActiveOwners(ctx context.Context) (n int, err error) {
 	err = r.q.QueryRowContext(ctx, `SELECT count(*) FROM user_account
-		WHERE role = 'owner' AND active AND deleted_at = 0 AND password_set_at > 0`).Scan(&n)
+		WHERE role = 'owner' AND active AND deleted_at = 0 AND password_set_at > 0 AND closed_at = 0`).Scan(&n)
 	return n, err
+}
+
+// LockOwners makes every other transaction that calls it wait for the end of this one, so
+// that two at once cannot each take away the other one's last owner.
+func (tx *Tx) LockOwners(ctx context.Context) error {
+	_, err := tx.exec(ctx, `UPDATE instance SET value = value WHERE name = $1`, FactSetupClosed)
+	return err
 }
 
 // AddUser makes a user and returns the id. Of the fields it takes those that a new user
@@ -248,6 +256,21 @@ func (tx *Tx) EndAccess(ctx context.Context, userID, epoch, keepSession int64) (
 	return epoch + 1, err
 }
 
+// EndOrganizationAccess is EndAccess for everybody in an organization.
+func (tx *Tx) EndOrganizationAccess(ctx context.Context, organizationID int64) error {
+	for _, end := range []string{
+		`UPDATE session SET ended_at = $1 WHERE ended_at = 0 AND user_id IN (SELECT id FROM user_account WHERE organization_id = $2)`,
+		`UPDATE link SET revoked_at = $1 WHERE used_at = 0 AND revoked_at = 0 AND purpose <> 'not_me'
+			AND user_id IN (SELECT id FROM user_account WHERE organization_id = $2)`,
+		`UPDATE user_account SET epoch = epoch + 1, epoch_at = $1, pending_email = '' WHERE organization_id = $2`,
+	} {
+		if _, err := tx.exec(ctx, end, tx.Now, organizationID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // EmptyUser removes all that is the person's own and frees the address and the username;
 // the id stays, for the audit trail.
 func (tx *Tx) EmptyUser(ctx context.Context, userID int64) error {
@@ -270,4 +293,34 @@ func (tx *Tx) EmptyUser(ctx context.Context, userID int64) error {
 		}
 	}
 	return nil
+}
+
+// Helpers are the people a user can turn to, besides the portal's support contact.
+type Helpers struct {
+	Administrators []User // of the user's organization, without the user
+	ContactOwner   User   // the zero User when there is none
+}
+
+// Helpers returns whom a user can turn to.
+func (r Reader) Helpers(ctx context.Context, u User) (h Helpers, err error) {
+	if u.OrganizationID == 0 {
+		return h, nil
+	}
+	administrators, err := r.Administrators(ctx, u.OrganizationID)
+	if err != nil {
+		return h, err
+	}
+	for _, a := range administrators {
+		if a.ID != u.ID {
+			h.Administrators = append(h.Administrators, a)
+		}
+	}
+	if u.ContactOwnerID == 0 || u.ContactOwnerID == u.ID {
+		return h, nil
+	}
+	h.ContactOwner, err = r.User(ctx, u.ContactOwnerID)
+	if errors.Is(err, ErrNotFound) {
+		err = nil
+	}
+	return h, err
 }

@@ -1,0 +1,154 @@
+package account
+
+import (
+	"context"
+	"errors"
+
+	"postern/db"
+	"postern/internal/audit"
+	"postern/internal/input"
+	"postern/internal/password"
+	"postern/internal/throttle"
+	"postern/internal/token"
+)
+
+// SignedIn is what a browser gets when it is signed in.
+type SignedIn struct {
+	Session string // token
+	Browser string // token
+}
+
+var errWrongSignIn = input.Refuse("login", input.WrongSignIn)
+
+// SignIn signs a browser in with an e-mail address or a username, and the password. An
+// unknown user, a wrong password and an account that is off are all the same *input.Error
+// and the same work. Too many attempts are a *throttle.HeldError, too many at once
+// password.ErrBusy.
+func (s *Service) SignIn(ctx context.Context, v Visit, login, typed string) (SignedIn, error) {
+	user, attempt, err := s.attempt(ctx, v, login)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	var stopped bool
+	err = s.DB.Update(ctx, func(tx *db.Tx) (err error) {
+		stopped, err = s.Throttle.SignIn(ctx, tx, attempt)
+		return err
+	})
+	if err != nil {
+		return SignedIn{}, err
+	}
+	ok, outdated, err := s.Hasher.Verify(ctx, password.Visitors, user.PasswordHash, typed)
+	if err != nil && !errors.Is(err, password.ErrTooLong) && !errors.Is(err, password.ErrUnusable) {
+		return SignedIn{}, err
+	}
+	strangers := attempt.Browser == nil && user.WrongPasswords >= throttle.StopAfter
+	if !ok || stopped || strangers || !mayEnter(user) {
+		return SignedIn{}, errors.Join(s.refuseSignIn(ctx, v, user, attempt), errWrongSignIn)
+	}
+	var in SignedIn
+	err = s.update(ctx, func(tx *db.Tx) error {
+		// What was verified must still hold.
+		now, err := tx.User(ctx, user.ID)
+		if err != nil || now.Epoch != user.Epoch || now.PasswordHash != user.PasswordHash || !mayEnter(now) {
+			return errors.Join(err, errWrongSignIn)
+		}
+		if err := s.Throttle.SignedIn(ctx, tx, attempt); err != nil {
+			return err
+		}
+		v.Actor.Kind, v.Actor.UserID = db.ActorUser, user.ID
+		in, err = enter(ctx, tx, v, now)
+		return err
+	})
+	if err == nil && outdated {
+		s.rehash(ctx, user, typed)
+	}
+	return in, err
+}
+
+// mayEnter says whether the user can get in at all.
+func mayEnter(u db.User) bool { return u.Enabled() && u.ClosedAt == 0 }
+
+// attempt finds the user and says how the attempt counts.
+func (s *Service) attempt(ctx context.Context, v Visit, login string) (db.User, throttle.Attempt, error) {
+	attempt := throttle.Attempt{Address: v.Address, Login: input.Login(login)}
+	user, err := s.DB.Reader().UserByLogin(ctx, attempt.Login)
+	if err != nil && !errors.Is(err, db.ErrNotFound) {
+		return db.User{}, attempt, err
+	}
+	attempt.UserID = user.ID
+	if token.WellFormed(v.Browser) {
+		hash := token.Hash(v.Browser)
+		known, err := s.DB.Reader().BrowserKnown(ctx, hash, user.ID, s.DB.Now())
+		if err != nil {
+			return db.User{}, attempt, err
+		}
+		if known {
+			attempt.Browser = hash
+		}
+	}
+	return user, attempt, nil
+}
+
+// enter makes the session of a user who has given all proofs, and remembers the browser.
+func enter(ctx context.Context, tx *db.Tx, v Visit, user db.User) (SignedIn, error) {
+	plain, hash := token.New()
+	session := db.Session{UserID: user.ID, Epoch: user.Epoch, Data: []byte{}, Address: v.Actor.Address, UserAgent: v.Actor.UserAgent}
+	if _, err := tx.AddSession(ctx, session, hash); err != nil {
+		return SignedIn{}, err
+	}
+	browser, err := remember(ctx, tx, v, user)
+	if err != nil {
+		return SignedIn{}, err
+	}
+	if err := tx.RecordSignIn(ctx, user.ID); err != nil {
+		return SignedIn{}, err
+	}
+	return SignedIn{plain, browser}, audit.Record(ctx, tx, audit.Event{Action: audit.SignedIn, Actor: v.Actor, User: user,
+		Detail: map[string]string{"factor": "password"}})
+}
+
+// remember makes the browser known to the user and returns its token, a new one if it has
+// none.
+func remember(ctx context.Context, tx *db.Tx, v Visit, user db.User) (string, error) {
+	browser := v.Browser
+	if !token.WellFormed(browser) {
+		browser, _ = token.New()
+	}
+	return browser, tx.RememberBrowser(ctx, token.Hash(browser), user.ID, v.Actor.UserAgent)
+}
+
+// refuseSignIn records the refusal, and tells the owner when it was the last straw.
+func (s *Service) refuseSignIn(ctx context.Context, v Visit, user db.User, attempt throttle.Attempt) error {
+	return s.update(ctx, func(tx *db.Tx) error {
+		if attempt.Browser == nil && user.WrongPasswords+1 == throttle.StopAfter {
+			if err := tx.Enqueue(ctx, db.Message{Kind: db.MessagePasswordStopped, UserID: user.ID, Recipient: user.Email}); err != nil {
+				return err
+			}
+			if err := audit.Record(ctx, tx, audit.Event{Action: audit.PasswordStopped, Actor: v.Actor, User: user}); err != nil {
+				return err
+			}
+		}
+		return audit.Record(ctx, tx, audit.Event{Action: audit.SignInRefused, Actor: v.Actor, Refused: true, User: user,
+			Detail: map[string]string{"factor": "password"}})
+	})
+}
+
+// rehash replaces a hash made with older parameters, now that the password is at hand. If
+// that cannot be done it is done at the next sign-in.
+func (s *Service) rehash(ctx context.Context, user db.User, typed string) {
+	hash, err := s.Hasher.Hash(ctx, password.Visitors, typed)
+	if err != nil {
+		return
+	}
+	_ = s.DB.Update(ctx, func(tx *db.Tx) error { return tx.Rehash(ctx, user.ID, user.PasswordHash, hash) })
+}
+
+// SignOut ends the actor's session.
+func (s *Service) SignOut(ctx context.Context, actor db.Actor, user db.User) error {
+	return s.DB.Update(ctx, func(tx *db.Tx) error {
+		if err := tx.EndSession(ctx, actor.SessionID); err != nil {
+			return err
+		}
+		return audit.Record(ctx, tx, audit.Event{Action: audit.SignedOut, Actor: actor, User: user})
+	})
+}

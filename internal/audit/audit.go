@@ -1,0 +1,82 @@
+// Package audit appends to the audit trail: who did what to whom, when, from where, and
+// whether it was done or refused. An event is written in the transaction of what it tells
+// of. It must never hold a secret.
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"postern/db"
+)
+
+// Action is a fact in the past tense.
+type Action string
+
+const (
+	PortalSetUp             Action = "portal.set_up"
+	SignedIn                Action = "sign_in.succeeded"
+	SignInRefused           Action = "sign_in.refused"
+	SignedOut               Action = "sign_out.done"
+	Reauthenticated         Action = "reauthentication.succeeded"
+	ReauthenticationFailed  Action = "reauthentication.refused"
+	RecoveryRequested       Action = "password_reset.requested"
+	ResetLinkIssued         Action = "password_reset.link_issued"
+	PasswordReset           Action = "password_reset.completed"
+	PasswordResetRefused    Action = "password_reset.refused"
+	PasswordChanged         Action = "password.changed"
+	PasswordStopped         Action = "password.stopped"
+	UsernameChanged         Action = "username.changed"
+	EmailChangeRequested    Action = "email.change_requested"
+	EmailChanged            Action = "email.changed"
+	ProfileChanged          Action = "profile.changed"
+	InvitationAccepted      Action = "invitation.accepted"
+	NotMeReported           Action = "not_me.reported"
+	UserCreated             Action = "user.created"
+	UserInvited             Action = "user.invited"
+	UserActivated           Action = "user.activated"
+	UserDeactivated         Action = "user.deactivated"
+	UserUnlocked            Action = "user.unlocked"
+	UserRoleChanged         Action = "user.role_changed"
+	UserDeleted             Action = "user.deleted"
+	OrganizationCreated     Action = "organization.created"
+	OrganizationActivated   Action = "organization.activated"
+	OrganizationDeactivated Action = "organization.deactivated"
+	SettingChanged          Action = "setting.changed"
+	ClockAccepted           Action = "clock.accepted"
+)
+
+// Event is what Record writes.
+type Event struct {
+	Action  Action
+	Actor   db.Actor
+	Refused bool
+	// User is whom it concerns, with the organization they are in now; the zero User for
+	// nobody.
+	User db.User
+	// OrganizationID is for events that concern an organization and no user.
+	OrganizationID int64
+	Detail         map[string]string
+}
+
+// Record appends an event.
+func Record(ctx context.Context, tx *db.Tx, e Event) error {
+	detail, err := json.Marshal(e.Detail)
+	if err != nil {
+		return fmt.Errorf("audit event: %w", err)
+	}
+	if e.Detail == nil {
+		detail = []byte("{}")
+	}
+	outcome := "done"
+	if e.Refused {
+		outcome = "refused"
+	}
+	organization := e.OrganizationID
+	if e.User.ID != 0 {
+		organization = e.User.OrganizationID
+	}
+	return tx.AddEvent(ctx, db.Event{Action: string(e.Action), Outcome: outcome, Actor: e.Actor, UserID: e.User.ID,
+		OrganizationID: organization, Detail: string(detail)})
+}
