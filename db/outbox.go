@@ -22,6 +22,7 @@ const (
 	MessagePasswordStopped MessageKind = "password_stopped" // too many wrong passwords
 	MessageUsernameChanged MessageKind = "username_changed" //
 	MessageUnlocked        MessageKind = "unlocked"         //
+	MessageNewSignIn       MessageKind = "new_sign_in"      // from a browser that was not known
 	MessageNotMe           MessageKind = "not_me"           // to the user: what was shut, and whom to turn to
 	MessageNotMeToStaff    MessageKind = "not_me_to_staff"  // to an administrator
 	MessageActivated       MessageKind = "activated"        //
@@ -143,8 +144,8 @@ func (tx *Tx) FinishMessage(ctx context.Context, id int64, state MessageState, a
 
 // RequeueMessage lets a message that could not be sent wait.
 func (tx *Tx) RequeueMessage(ctx context.Context, id int64, wait time.Duration, answer string) error {
-	_, err := tx.exec(ctx, `UPDATE outbox SET state = 'queued', due_at = $1, answer = $2 WHERE id = $3 AND state = 'sending'`,
-		tx.Now.Add(wait), answer, id)
+	_, err := tx.exec(ctx, `UPDATE outbox SET state = 'queued', due_at = $1, answer = $2
+		WHERE id = $3 AND state IN ('queued', 'sending')`, tx.Now.Add(wait), answer, id)
 	return err
 }
 

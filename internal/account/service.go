@@ -65,23 +65,24 @@ func (s *Service) Choose(ctx context.Context, lane password.Lane, u db.User, for
 	if form.Password == "" {
 		return "", input.Refuse("password", input.Missing)
 	}
-	report, err := s.Judge.Check(ctx, current.PasswordPolicy(false),
+	policy := current.PasswordPolicy(false)
+	report, err := s.Judge.Check(ctx, policy,
 		password.Choice{Password: form.Password, Confirm: &form.Confirm, Words: current.ForbiddenWords(u, s.Host)})
 	if err != nil {
 		return "", err
 	}
 	if !report.Accepted() {
-		return "", refused(report)
+		return "", refused(report, policy)
 	}
 	return s.Hasher.Hash(ctx, lane, form.Password)
 }
 
 // refused turns a report into what is wrong with the two fields.
-func refused(report password.Report) error {
+func refused(report password.Report, policy password.Policy) error {
 	if report.TooLong {
 		return &input.Error{Fields: []input.Field{{Name: "password", Problem: input.PasswordTooLong, Limit: password.MaxLength}}}
 	}
-	weak := input.Field{Name: "password", Problem: input.WeakPassword}
+	weak := input.Field{Name: "password", Problem: input.WeakPassword, Limit: policy.MinLength}
 	differs := false
 	for _, requirement := range report.Requirements {
 		switch {
