@@ -13,6 +13,8 @@ const (
 	FactURL         = "url"          // what serve was last started with, for commands
 	FactSetupToken  = "setup_token"  // hash of the latest printed set-up token, hex
 	FactSetupClosed = "setup_closed" // present as soon as there has been an owner
+	FactForwarder   = "forwarder"    // a peer that sent X-Forwarded-For without being trusted
+	FactProbe       = "probe"        // written and read to see whether that works
 )
 
 // Fact returns a fact about this installation, or ErrNotFound.

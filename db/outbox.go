@@ -167,3 +167,9 @@ func (r Reader) Messages(ctx context.Context, state MessageState, limit int) ([]
 		WHERE CAST($1 AS TEXT) = '' OR state = $1 ORDER BY id DESC LIMIT $2`, state, limit)
 	return collect(rows, err, scanMessage)
 }
+
+// CountMessages counts the messages in that state.
+func (r Reader) CountMessages(ctx context.Context, state MessageState) (n int, err error) {
+	err = r.q.QueryRowContext(ctx, `SELECT count(*) FROM outbox WHERE state = $1`, state).Scan(&n)
+	return n, err
+}

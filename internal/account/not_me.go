@@ -14,13 +14,13 @@ import (
 // browsers, links and a waiting address end, the password is void, and neither sign-in nor
 // recovery works until an administrator or the operator lifts it. After a change of
 // address the old one is restored. The user and their administrators are told. A link that
-// does not work is ErrDeadLink.
-func (s *Service) ReportNotMe(ctx context.Context, v Visit, plain string) error {
-	link, _, err := s.checkedLink(ctx, v, db.PurposeNotMe, plain)
+// does not work is ErrDeadLink. It returns whose account it was.
+func (s *Service) ReportNotMe(ctx context.Context, v Visit, plain string) (db.User, error) {
+	link, user, err := s.checkedLink(ctx, v, db.PurposeNotMe, plain)
 	if err != nil {
-		return err
+		return db.User{}, err
 	}
-	return s.update(ctx, func(tx *db.Tx) error {
+	return user, s.update(ctx, func(tx *db.Tx) error {
 		if err := tx.UseLink(ctx, link.ID); err != nil {
 			return dead(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"sync/atomic"
 
 	"postern/db"
 	"postern/internal/input"
@@ -34,6 +35,8 @@ type Service struct {
 	Host string
 	// MailQueued tells the outbox worker of this process that there is work.
 	MailQueued func()
+
+	owned atomic.Bool // there has been an owner
 }
 
 // Visit is what is known of a request.

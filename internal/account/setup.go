@@ -37,6 +37,19 @@ func (s *Service) OfferSetup(ctx context.Context) (plain string, err error) {
 	return plain, err
 }
 
+// HasOwner says whether there has been an owner, so that somebody can sign in.
+func (s *Service) HasOwner(ctx context.Context) (bool, error) {
+	if s.owned.Load() {
+		return true, nil
+	}
+	_, err := s.DB.Reader().Fact(ctx, db.FactSetupClosed)
+	if errors.Is(err, db.ErrNotFound) {
+		return false, nil
+	}
+	s.owned.Store(err == nil)
+	return err == nil, err
+}
+
 // SetupOffered says whether the token is the one that opens the set-up page; everything
 // else is ErrDeadLink and, once there has been an owner, ErrSwitchedOff.
 func (s *Service) SetupOffered(ctx context.Context, plain string) error {

@@ -17,24 +17,28 @@ import (
 	"time"
 )
 
-// Flags are the configuration as it is given: each as a flag or as an environment variable.
+// Group is the name of the flags below among all flags of the program.
+const Group = "config"
+
+// Flags are the configuration as it is given: each as a flag or as the environment variable
+// of that name, POSTERN_MAIL_FROM for --mail-from.
 type Flags struct {
-	Listen         string        `env:"POSTERN_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address to listen on."`
-	URL            string        `env:"POSTERN_URL" name:"url" placeholder:"URL" help:"Public base URL without a path; links and the host check come from it alone. Default: http://localhost:8080"`
-	Data           string        `env:"POSTERN_DATA" default:"data" placeholder:"FOLDER" help:"Folder for the database, the key and local mail."`
-	Database       string        `env:"POSTERN_DATABASE" placeholder:"URL" help:"postgres://…; empty means SQLite in the data folder."`
-	DatabaseFile   string        `env:"POSTERN_DATABASE_FILE" placeholder:"FILE" help:"File to read the database URL from."`
-	KeyFile        string        `env:"POSTERN_KEY_FILE" placeholder:"FILE" help:"The key that seals secrets at rest. Default: postern.key in the data folder"`
-	SMTP           string        `env:"POSTERN_SMTP" name:"smtp" placeholder:"URL" help:"smtp://user:password@host:587 (STARTTLS required) or smtps://…:465; ?tls=none for a loopback host only."`
-	SMTPFile       string        `env:"POSTERN_SMTP_FILE" name:"smtp-file" placeholder:"FILE" help:"File to read the SMTP URL from."`
-	MailFrom       string        `env:"POSTERN_MAIL_FROM" default:"Postern <postern@localhost>" placeholder:"ADDRESS" help:"Sender of all mail."`
-	TrustedProxies []string      `env:"POSTERN_TRUSTED_PROXIES" placeholder:"NETWORK" help:"Networks whose X-Forwarded-For is believed."`
-	TLSCert        string        `env:"POSTERN_TLS_CERT" name:"tls-cert" placeholder:"FILE" help:"Serve HTTPS with this certificate, read again when it changes."`
-	TLSKey         string        `env:"POSTERN_TLS_KEY" name:"tls-key" placeholder:"FILE" help:"Its key."`
-	MetricsListen  string        `env:"POSTERN_METRICS_LISTEN" placeholder:"HOST:PORT" help:"Separate address for Prometheus metrics."`
-	BreachFile     string        `env:"POSTERN_BREACH_FILE" placeholder:"FILE" help:"Sorted SHA-1 lines of breached passwords, for password.breach_check=local."`
-	Drain          time.Duration `env:"POSTERN_DRAIN" default:"0s" placeholder:"TIME" help:"How long to go on serving, not ready, after SIGTERM."`
-	LogFormat      string        `env:"POSTERN_LOG_FORMAT" enum:",text,json" default:"" placeholder:"FORMAT" help:"text or json. Default: text on a terminal"`
+	Listen         string        `group:"config" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Address to listen on."`
+	URL            string        `group:"config" name:"url" placeholder:"URL" help:"Public base URL without a path; links and the host check come from it alone. Default: http://localhost:8080"`
+	Data           string        `group:"config" default:"data" placeholder:"FOLDER" help:"Folder for the database, the key and local mail."`
+	Database       string        `group:"config" placeholder:"URL" help:"postgres://…; empty means SQLite in the data folder."`
+	DatabaseFile   string        `group:"config" placeholder:"FILE" help:"File to read the database URL from."`
+	KeyFile        string        `group:"config" placeholder:"FILE" help:"The key that seals secrets at rest. Default: postern.key in the data folder"`
+	SMTP           string        `group:"config" name:"smtp" placeholder:"URL" help:"smtp://user:password@host:587 (STARTTLS required) or smtps://…:465; ?tls=none for a loopback host only."`
+	SMTPFile       string        `group:"config" name:"smtp-file" placeholder:"FILE" help:"File to read the SMTP URL from."`
+	MailFrom       string        `group:"config" default:"Postern <postern@localhost>" placeholder:"ADDRESS" help:"Sender of all mail."`
+	TrustedProxies []string      `group:"config" placeholder:"NETWORK" help:"Networks whose X-Forwarded-For is believed."`
+	TLSCert        string        `group:"config" name:"tls-cert" placeholder:"FILE" help:"Serve HTTPS with this certificate, read again when it changes."`
+	TLSKey         string        `group:"config" name:"tls-key" placeholder:"FILE" help:"Its key."`
+	MetricsListen  string        `group:"config" placeholder:"HOST:PORT" help:"Separate address for Prometheus metrics."`
+	BreachFile     string        `group:"config" placeholder:"FILE" help:"Sorted SHA-1 lines of breached passwords, for password.breach_check=local."`
+	Drain          time.Duration `group:"config" default:"0s" placeholder:"TIME" help:"How long to go on serving, not ready, after SIGTERM."`
+	LogFormat      string        `group:"config" enum:",text,json" default:"" placeholder:"FORMAT" help:"text or json. Default: text on a terminal"`
 }
 
 // Config is the configuration, checked.

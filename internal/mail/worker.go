@@ -56,8 +56,13 @@ func (w *Worker) Wake() {
 	}
 }
 
-// Run sends mail until the context ends, and then finishes the dialogues it is in.
+// Run sends mail until the context ends, and then finishes the dialogues it is in. Without
+// a sender all mail waits.
 func (w *Worker) Run(ctx context.Context) {
+	if w.Sender == nil {
+		<-ctx.Done()
+		return
+	}
 	w.pace = time.NewTicker(pace)
 	defer w.pace.Stop()
 	ticker := time.NewTicker(poll)

@@ -124,11 +124,13 @@ func (m *Manager) Pop(ctx context.Context, key string) string { return m.scs.Pop
 // WriteCookie hands the browser the token of its new or renewed session.
 func (m *Manager) WriteCookie(ctx context.Context, w http.ResponseWriter, plain string) {
 	m.scs.WriteSessionCookie(ctx, w, plain, time.Unix(1<<40, 0)) // any time: the cookie does not persist
+	w.Header().Del("Cache-Control")                              // scs sets a weaker one than every page has
 }
 
 // ClearCookie takes the token from the browser.
 func (m *Manager) ClearCookie(ctx context.Context, w http.ResponseWriter) {
 	m.scs.WriteSessionCookie(ctx, w, "", time.Time{})
+	w.Header().Del("Cache-Control")
 }
 
 // HadDeadCookie says whether the browser sent a token that no live session has.

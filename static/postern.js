@@ -1,0 +1,96 @@
+// What pages do more smoothly with scripts. Everything works without this file.
+(() => {
+  "use strict";
+
+  const announcer = () => document.getElementById("announcer");
+
+  // The show-password button, which only a script can make work.
+  const unhide = (root) => {
+    for (const button of root.querySelectorAll("button[data-shows]")) button.hidden = false;
+  };
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-shows]");
+    if (!button) return;
+    const input = document.getElementById(button.dataset.shows);
+    const show = input.type === "password";
+    input.type = show ? "text" : "password";
+    button.setAttribute("aria-pressed", String(show));
+    button.firstChild.data = show ? "Hide" : "Show";
+    input.focus();
+  });
+
+  // A password is never submitted while it is shown: browsers would offer to complete it.
+  document.addEventListener("submit", (event) => {
+    for (const button of event.target.querySelectorAll('button[data-shows][aria-pressed="true"]')) button.click();
+  });
+
+  // Links of an error summary put the focus into the field.
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest(".summary a[href^='#']");
+    const field = link && document.getElementById(link.getAttribute("href").slice(1));
+    if (!field) return;
+    event.preventDefault();
+    field.focus();
+  });
+
+  // The judgement on a password needs two fields and what is known of the person, no more.
+  const judged = new Set(["password", "confirm", "for", "name", "email", "username", "portal_name"]);
+  document.addEventListener("htmx:config:request", (event) => {
+    const request = event.detail.ctx.request;
+    if (request.action !== "/password/strength") return;
+    for (const key of [...request.body.keys()]) if (!judged.has(key)) request.body.delete(key);
+  });
+
+  // After something was opened in place: the focus goes to its error, or its first field.
+  document.addEventListener("htmx:after:swap", (event) => {
+    const target = event.detail.ctx?.target;
+    const spoken = target?.querySelector?.("[data-announce]")?.dataset.announce;
+    if (target?.classList?.contains("judgement")) {
+      if (spoken && announcer()) announcer().textContent = spoken;
+      return;
+    }
+    unhide(document);
+    const panel = document.querySelector(".panel.open") || document;
+    const wanted = panel.querySelector("[data-focus]") || panel.querySelector("[autofocus]");
+    if (wanted) wanted.focus();
+  });
+
+  // A panel knows that something is open in it, and what opened it.
+  document.addEventListener("htmx:before:request", (event) => {
+    const source = event.detail.ctx?.sourceElement;
+    const panel = source?.closest?.(".panel");
+    if (!panel) return;
+    panel.classList.toggle("open", !source.hasAttribute("data-cancel"));
+    if (source.matches("a.button:not([data-cancel])")) panel.dataset.openedBy = source.getAttribute("href");
+  });
+
+  // Escape leaves what was opened in place, and menus.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    const menu = document.querySelector("details.menu[open]");
+    if (menu) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+      return;
+    }
+    const cancel = event.target.closest?.(".panel")?.querySelector("[data-cancel]");
+    if (cancel) cancel.click();
+  });
+
+  // Clicks elsewhere close the menu.
+  document.addEventListener("click", (event) => {
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
+  });
+
+  // A page that comes back from the browser's memory may be of a session that has ended.
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) location.reload();
+  });
+
+  unhide(document);
+  const summary = document.querySelector("[data-focus]");
+  if (summary) summary.focus();
+})();
