@@ -67,19 +67,30 @@ func (d *DB) CheckClock(ctx context.Context) (off time.Duration, err error) {
 			return err
 		}
 		ahead := tx.Now.Sub(newest)
-		switch {
-		case ahead < -clockTolerance:
-			off = ahead
+		off = clockOff(ahead)
+		if ahead <= 0 {
 			return nil
-		case ahead > clockStep:
-			off = ahead
-			return tx.setTimeFact(ctx, factNewestTime, newest.Add(clockStep))
-		case ahead > 0:
-			return tx.setTimeFact(ctx, factNewestTime, tx.Now)
 		}
-		return nil
+		return tx.setTimeFact(ctx, factNewestTime, newest.Add(min(ahead, clockStep)))
 	})
 	return off, err
+}
+
+// ClockOff is CheckClock without learning.
+func (d *DB) ClockOff(ctx context.Context) (time.Duration, error) {
+	newest, err := d.Reader().timeFact(ctx, factNewestTime)
+	if errors.Is(err, ErrNotFound) {
+		return 0, nil
+	}
+	return clockOff(d.Now().Sub(newest)), err
+}
+
+// clockOff is how far the clock is off when it is that much ahead of the newest time seen.
+func clockOff(ahead time.Duration) time.Duration {
+	if ahead < -clockTolerance || ahead > clockStep {
+		return ahead
+	}
+	return 0
 }
 
 // AcceptClock takes the present time for right, whatever was seen before.

@@ -130,3 +130,23 @@ func (d *DB) migrations() ([]*goose.Migration, error) {
 	}
 	return steps, nil
 }
+
+// Check looks whether the database is sound, and says what it is.
+func (d *DB) Check(ctx context.Context) (description string, err error) {
+	if d.engine == PostgreSQL {
+		var version string
+		err := d.reader.QueryRowContext(ctx, `SHOW server_version`).Scan(&version)
+		return "PostgreSQL " + version, err
+	}
+	var version, result string
+	if err := d.reader.QueryRowContext(ctx, `SELECT sqlite_version()`).Scan(&version); err != nil {
+		return "", err
+	}
+	if err := d.reader.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&result); err != nil {
+		return "", err
+	}
+	if result != "ok" {
+		return "", fmt.Errorf("the database file is damaged: %s", result)
+	}
+	return "SQLite " + version + ", sound", nil
+}

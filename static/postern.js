@@ -42,6 +42,9 @@
     for (const key of [...request.body.keys()]) if (!judged.has(key)) request.body.delete(key);
   });
 
+  // What opened a form in place, so that the focus can go back there.
+  let opener = null;
+
   // After something was opened in place: the focus goes to its error, or its first field.
   document.addEventListener("htmx:after:swap", (event) => {
     const target = event.detail.ctx?.target;
@@ -51,8 +54,10 @@
       return;
     }
     unhide(document);
-    const panel = document.querySelector(".panel.open") || document;
-    const wanted = panel.querySelector("[data-focus]") || panel.querySelector("[autofocus]");
+    const panel = document.querySelector(".panel.open");
+    const wanted = panel
+      ? panel.querySelector("[data-focus]") || panel.querySelector("[data-first]")
+      : opener && document.querySelector(`.panel a[href="${opener}"]`);
     if (wanted) wanted.focus();
   });
 
@@ -62,7 +67,7 @@
     const panel = source?.closest?.(".panel");
     if (!panel) return;
     panel.classList.toggle("open", !source.hasAttribute("data-cancel"));
-    if (source.matches("a.button:not([data-cancel])")) panel.dataset.openedBy = source.getAttribute("href");
+    if (source.matches(".row a.button")) opener = source.getAttribute("href");
   });
 
   // Escape leaves what was opened in place, and menus.
@@ -91,6 +96,6 @@
   });
 
   unhide(document);
-  const summary = document.querySelector("[data-focus]");
-  if (summary) summary.focus();
+  const first = document.querySelector("[data-focus]") || document.querySelector("[data-first]");
+  if (first) first.focus();
 })();

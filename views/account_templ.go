@@ -427,7 +427,7 @@ func Security(p SecurityPage) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 31, "</strong> waits for its confirmation: open the link that we mailed there. It works for 24 hours.</p><form method=\"post\" action=\"/account/email/cancel\"><button class=\"plain\">Keep the present address</button></form></div>")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 31, "</strong> waits for its confirmation: open the link that we mailed there. It works for 24 hours.</p><form method=\"post\" action=\"/account/email/cancel\"><button class=\"plain\">Keep the current address</button></form></div>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -734,7 +734,7 @@ func ChangePassword(p ChangePasswordPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = passwordField(Field{Name: "current_password", Label: "Present password", Autocomplete: "current-password",
+			templ_7745c5c3_Err = passwordField(Field{Name: "current_password", Label: "Current password", Autocomplete: "current-password",
 				Error: p.Errors.Of("current_password"), Focus: len(p.Errors) == 0}, false).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -20,7 +20,7 @@ type Field struct {
 	MaxLength    string
 	Wide         bool // takes the whole line; else as wide as a short word
 	Optional     bool
-	Focus        bool // gets the focus when the page opens
+	Focus        bool // gets the focus when the page, or the form in its place, opens
 }
 
 func field(f Field) templ.Component {
@@ -235,7 +235,7 @@ func field(f Field) templ.Component {
 			}
 		}
 		if f.Focus {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, " autofocus")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 19, " data-first")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -521,7 +521,7 @@ func passwordField(f Field, judged bool) templ.Component {
 			}
 		}
 		if f.Focus {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 39, " autofocus")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 39, " data-first")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -88,9 +88,9 @@ type LinkMail struct {
 
 // ResetLinkMail lets somebody choose a new password.
 func ResetLinkMail(f MailFacts, l LinkMail, byStaff bool) Mail {
-	asked := "somebody, probably you, asked for a new password for your account. Press the button to choose it."
+	asked := "somebody, probably you, asked for a new password for your account. Choose it with this link:"
 	if byStaff {
-		asked = "an administrator sends you this link to choose a new password for your account."
+		asked = "an administrator sends you this link to choose a new password for your account:"
 	}
 	m := f.mail(l.Subject, whyAsked+f.URL+".", upperFirst(asked))
 	m.Button = Button{l.Label, l.URL}
@@ -127,7 +127,7 @@ const (
 // InvitationMail lets somebody choose the first password.
 func InvitationMail(f MailFacts, l LinkMail) Mail {
 	m := f.mail("You are invited", "You get this mail because an account was made for you at "+f.URL+".",
-		"An account was made for you in the portal. Press the button to choose your password; then sign in with your e-mail address.")
+		"An account was made for you. Choose your password with this link; then sign in with your e-mail address.")
 	m.Button = Button{"Accept the invitation", l.URL}
 	m.After = []string{"The link works for " + l.Lifetime + ", until " + f.time(l.Until) + ".",
 		"If you did not expect it, you need do nothing."}
@@ -137,7 +137,7 @@ func InvitationMail(f MailFacts, l LinkMail) Mail {
 // VerifyEmailMail goes to a new address.
 func VerifyEmailMail(f MailFacts, l LinkMail) Mail {
 	m := f.mail("Confirm your new e-mail address", "You get this mail because this address was entered in an account at "+f.URL+".",
-		"This address is to become the one of your account. Press the button in the browser in which you are signed in.")
+		"You asked to use this address for your account. Confirm it with this link, in the browser in which you are signed in:")
 	m.Button = Button{"Confirm the address", l.URL}
 	m.After = []string{"The link works for " + l.Lifetime + ", until " + f.time(l.Until) + ".",
 		"If you did not ask for it, you need do nothing: without the link the address is not used."}
@@ -147,7 +147,7 @@ func VerifyEmailMail(f MailFacts, l LinkMail) Mail {
 // EmailAskedMail goes to the old address when a change is asked for.
 func EmailAskedMail(f MailFacts, newEmail, notMe string) Mail {
 	m := f.mail("A new e-mail address was entered for your account", whyAccount+f.URL+".",
-		"The address of your account is to become "+newEmail+". It changes once it has been confirmed from there.", f.doer())
+		"Somebody signed in to your account asked to change its address to "+newEmail+". It changes once it has been confirmed from there.", f.doer())
 	m.NotMe = notMe
 	return m
 }

@@ -271,7 +271,7 @@ func newPassword(p NewPassword) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 18, "<div class=\"judgement\" hx-post=\"/password/strength\" hx-trigger=\"input from:(closest form) target:[data-judged] delay:200ms\" hx-sync=\"this:replace\" hx-target=\"this\" hx-vals=\"")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 18, "<div class=\"judgement\" hx-post=\"/password/strength\" hx-trigger=\"input from:'closest form' target:'[data-judged]' delay:200ms\" hx-sync=\"this:replace\" hx-target=\"this\" hx-vals=\"")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

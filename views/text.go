@@ -206,11 +206,11 @@ func ProblemText(problem, field string, limit int, choices []string) string {
 	case "no_such_organization":
 		return "There is no such organization."
 	case "wrong_password":
-		return "This is not your present password. Try again."
+		return "This is not your current password. Try again."
 	case "wrong_username":
 		return "This username does not belong to the link. After five wrong ones the link stops working."
 	case "wrong_sign_in":
-		return "This does not match any account that can sign in. Check both, or ask for a new password below."
+		return "Name and password do not match an account that can sign in. Check both, or use the link below the button."
 	case "weak_password":
 		return weakText(limit, choices)
 	case "password_too_long":
@@ -224,7 +224,7 @@ func ProblemText(problem, field string, limit int, choices []string) string {
 var missingTexts = map[string]string{
 	"login":            "Enter your e-mail address or username.",
 	"password":         "Enter a password.",
-	"current_password": "Enter your present password.",
+	"current_password": "Enter your current password.",
 	"confirm":          "Enter the new password again.",
 	"email":            "Enter an e-mail address.",
 	"username":         "Enter your username.",

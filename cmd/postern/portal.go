@@ -155,6 +155,11 @@ func openDatabase(ctx context.Context, cfg config.Config, how opening) (d *db.DB
 	if err := migrate(ctx, cfg, d, how); err != nil {
 		return nil, key, err
 	}
+	if how.lock { // at a start, not at every command
+		if _, err := d.Check(ctx); err != nil {
+			return nil, key, fmt.Errorf("%w: restore a backup", err)
+		}
+	}
 	key, err = installKey(ctx, cfg, d)
 	if err != nil {
 		return nil, key, err

@@ -18,7 +18,7 @@ type SignedIn struct {
 	Browser string // token
 }
 
-var errWrongSignIn = input.Refuse("login", input.WrongSignIn)
+var errWrongSignIn = input.Refuse("", input.WrongSignIn)
 
 // SignIn signs a browser in with an e-mail address or a username, and the password. An
 // unknown user, a wrong password and an account that is off are all the same *input.Error
