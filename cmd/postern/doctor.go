@@ -54,6 +54,10 @@ func (c doctorCommand) Run(ctx context.Context, p *program) error {
 	}
 	d.cfg = cfg
 	d.note("configuration", fine, "every value can be read")
+	if err := prepareFolder(cfg, false); err != nil {
+		d.note("files", broken, err.Error())
+		return c.report(p, d)
+	}
 	d.files()
 	d.database(ctx, c.AcceptClock)
 	d.smtp(ctx)

@@ -56,8 +56,10 @@ func (s *Service) SignIn(ctx context.Context, v Visit, login, typed string) (Sig
 			return err
 		}
 		v.Actor.Kind, v.Actor.UserID = db.ActorUser, user.ID
-		in, err = enter(ctx, tx, v, now)
-		return err
+		if in, err = enter(ctx, tx, v, now); err != nil || attempt.Browser != nil {
+			return err
+		}
+		return tellOfNewBrowser(ctx, tx, v, now)
 	})
 	if err == nil && outdated {
 		s.rehash(ctx, user, typed)
@@ -105,6 +107,16 @@ func enter(ctx context.Context, tx *db.Tx, v Visit, user db.User) (SignedIn, err
 	}
 	return SignedIn{plain, browser}, audit.Record(ctx, tx, audit.Event{Action: audit.SignedIn, Actor: v.Actor, User: user,
 		Detail: map[string]string{"factor": "password"}})
+}
+
+// tellOfNewBrowser mails a user whose account was entered from a browser it did not know,
+// unless it is the very first one or they do not want to be told.
+func tellOfNewBrowser(ctx context.Context, tx *db.Tx, v Visit, user db.User) error {
+	if user.LastSignInAt == 0 || !user.NotifySignIn {
+		return nil
+	}
+	return tx.Enqueue(ctx, db.Message{Kind: db.MessageNewSignIn, UserID: user.ID, Recipient: user.Email,
+		Data: db.MessageData{Address: v.Actor.Address, UserAgent: v.Actor.UserAgent}})
 }
 
 // remember makes the browser known to the user and returns its token, a new one if it has
