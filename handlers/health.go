@@ -22,6 +22,18 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	plainText(w, http.StatusOK, strings.Join(append([]string{"ready"}, details...), "\n"))
 }
 
+// onlyGet stands in for the router, which has a catch-all beside these two.
+func onlyGet(handler http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			plainText(w, http.StatusMethodNotAllowed, "method not allowed")
+			return
+		}
+		handler(w, r)
+	})
+}
+
 func plainText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)

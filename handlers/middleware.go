@@ -12,12 +12,17 @@ import (
 	"postern/views"
 )
 
+// requestTimeout bounds what a request may wait for, in all.
+const requestTimeout = 20 * time.Second
+
 // observed gives every request an id, logs it without its path, which may hold a token,
 // and keeps a panic from ending more than this request.
 func (s *Server) observed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began, pattern := time.Now(), ""
-		ctx := context.WithValue(r.Context(), keyRequestID, newRequestID())
+		ctx, done := context.WithTimeout(r.Context(), requestTimeout)
+		defer done()
+		ctx = context.WithValue(ctx, keyRequestID, newRequestID())
 		r = r.WithContext(context.WithValue(ctx, keyPattern, &pattern))
 		recorded := &statusRecorder{ResponseWriter: w}
 		defer func() {

@@ -64,8 +64,8 @@ func (s *Server) Handler() http.Handler {
 	crossOrigin.SetDenyHandler(s.serve(route{access: public, handle: s.crossSite}))
 
 	portal := http.NewServeMux()
-	portal.Handle("GET /healthz", http.HandlerFunc(s.healthz))
-	portal.Handle("GET /readyz", http.HandlerFunc(s.readyz))
+	portal.Handle("/healthz", onlyGet(s.healthz))
+	portal.Handle("/readyz", onlyGet(s.readyz))
 	portal.Handle("/", s.ownHost(s.bounded(crossOrigin.Handler(s.replaceErrors(mux)))))
 	return s.observed(s.headers(portal))
 }

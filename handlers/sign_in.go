@@ -63,7 +63,11 @@ func (s *Server) signOut(q *request) error {
 	err := s.Account.SignOut(q.Context(), q.actor(), q.user())
 	s.Sessions.ClearCookie(q.Context(), q.w)
 	if err != nil {
-		return err
+		// Not through fail, which would forget that the cookie goes.
+		s.Log.ErrorContext(q.Context(), "a session was not ended", "request", requestID(q.Context()), "error", err)
+		q.current = nil
+		return q.render(http.StatusServiceUnavailable, views.Error(views.ErrorPage{Frame: q.frame(views.ErrorTitle(views.ErrorSignOut)),
+			Kind: views.ErrorSignOut, ErrorID: requestID(q.Context())}))
 	}
 	q.w.Header().Set("Clear-Site-Data", `"cache", "storage"`)
 	q.notify(views.NoticeSignedOut)

@@ -156,7 +156,7 @@ func CookiesNeeded(p CookiesNeededPage) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "<section class=\"card\"><h1>Cookies are needed</h1><p>Your name and password were right, but your browser did not keep the cookie that tells us who you are, so it is not signed in.</p><p>Allow cookies for this site in the settings of your browser, then sign in again.</p><p><a class=\"button primary\" href=\"/sign-in\">Sign in again</a></p></section>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 7, "<section class=\"card\"><h1>Cookies are needed</h1><p>Your name and password were right, but your browser did not keep the cookie that tells us who you are, so it is not signed in.</p><p>Allow cookies for this site in the settings of your browser, check that its address is the one you always use (beginning with https, if it does), then sign in again.</p><p><a class=\"button primary\" href=\"/sign-in\">Sign in again</a></p></section>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
