@@ -25,7 +25,8 @@ func (s *Server) strength(q *request) error {
 	if err != nil {
 		return err
 	}
-	return q.page(views.StrengthFragment(strengthView(policy, report, q.field("password") != "")))
+	// One element for everybody: there is no page around it.
+	return views.StrengthFragment(strengthView(policy, report, q.field("password") != "")).Render(q.Context(), q.w)
 }
 
 // chooser is who may set a password now: who is signed in, who holds a link, or who sets

@@ -17,9 +17,9 @@ type Accent struct {
 }
 
 const (
-	lightPage   = "#ffffff"
-	darkPage    = "#1a1d23" // the card, where text stands in dark mode
-	textRatio   = 4.5       // WCAG 2.2, 1.4.3
+	lightBack   = "#f3f4f6" // the surfaces on which the accent stands as text, at their worst;
+	darkBack    = "#23272f" // they are tinted with the accent itself, so some more is asked for
+	textRatio   = 5.2       // than the 4.5 of WCAG 2.2, 1.4.3
 	leastAccent = 2.0       // against white: below it, what is readable is another colour
 )
 
@@ -32,7 +32,7 @@ func color(value string) (string, input.Problem) {
 	switch {
 	case !ok:
 		return "", input.NotColor
-	case contrast(c, mustColor(lightPage)) < leastAccent:
+	case contrast(c, mustColor("#ffffff")) < leastAccent:
 		return "", input.PaleColor
 	}
 	return value, ""
@@ -105,7 +105,7 @@ func AccentOf(value string) (Accent, bool) {
 	if !ok {
 		return Accent{}, false
 	}
-	light := c.readable(mustColor(lightPage), mustColor("#000000"))
-	dark := c.readable(mustColor(darkPage), mustColor("#ffffff"))
+	light := c.readable(mustColor(lightBack), mustColor("#000000"))
+	dark := c.readable(mustColor(darkBack), mustColor("#ffffff"))
 	return Accent{Light: light.String(), OnLight: light.on(), Dark: dark.String(), OnDark: dark.on()}, true
 }
