@@ -15,7 +15,7 @@ import (
 // floors are the packages from the bottom up. A package may import only from floors below
 // its own: nothing walks up the stairs, and nothing walks across.
 var floors = [][]string{
-	{"db", "views", "static", "internal/password", "internal/token", "internal/seal", "internal/config"},
+	{"db", "views", "static", "internal/password", "internal/token", "internal/seal", "internal/totp", "internal/config"},
 	{"internal/input"},
 	{"internal/access", "internal/audit", "internal/settings", "internal/throttle", "internal/session"},
 	{"internal/account", "internal/directory", "internal/mail"},
