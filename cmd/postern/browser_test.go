@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -22,21 +21,9 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	postern "postern/cmd/postern"
 	"postern/internal/mail/mailtest"
 )
-
-// binary builds the program once for all tests of this package.
-var binary = sync.OnceValues(func() (string, error) {
-	folder, err := os.MkdirTemp("", "postern-binary-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(folder, "postern")
-	if output, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build: %w\n%s", err, output)
-	}
-	return path, nil
-})
 
 // running is the program, serving.
 type running struct {
@@ -50,7 +37,7 @@ type running struct {
 // start runs the program on a fresh folder until the test ends, with a mail server.
 func start(t *testing.T) *running {
 	t.Helper()
-	path, err := binary()
+	path, err := postern.Binary()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +85,7 @@ func start(t *testing.T) *running {
 // command runs another command of the program beside it.
 func (r *running) command(stdin string, args ...string) string {
 	r.t.Helper()
-	path, err := binary()
+	path, err := postern.Binary()
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ type certificateFiles struct {
 
 	mu      sync.Mutex
 	held    *tls.Certificate
-	changed time.Time // of the files that held was read from
+	changed [2]time.Time // of the files that held was read from
 	looked  time.Time
 }
 
@@ -32,7 +32,7 @@ func (c *certificateFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	}
 	c.looked = time.Now()
 	changed, err := c.modified()
-	if err == nil && c.held != nil && changed.Equal(c.changed) {
+	if err == nil && c.held != nil && changed == c.changed {
 		return c.held, nil
 	}
 	var fresh tls.Certificate
@@ -50,18 +50,14 @@ func (c *certificateFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.held, nil
 }
 
-// modified is when the newer of the two files changed.
-func (c *certificateFiles) modified() (time.Time, error) {
-	cert, err := os.Stat(c.cert)
-	if err != nil {
-		return time.Time{}, err
+// modified is when the two files changed.
+func (c *certificateFiles) modified() (changed [2]time.Time, err error) {
+	for i, path := range []string{c.cert, c.key} {
+		info, err := os.Stat(path)
+		if err != nil {
+			return changed, err
+		}
+		changed[i] = info.ModTime()
 	}
-	key, err := os.Stat(c.key)
-	if err != nil {
-		return time.Time{}, err
-	}
-	if key.ModTime().After(cert.ModTime()) {
-		return key.ModTime(), nil
-	}
-	return cert.ModTime(), nil
+	return changed, nil
 }

@@ -88,11 +88,6 @@ func (c doctorCommand) report(p *program, d *doctor) error {
 // address looks at the public URL and how visitors get there.
 func (d *doctor) address(ctx context.Context, database *db.DB) {
 	address := d.cfg.URL.String()
-	if !d.cfg.URLGiven {
-		if recorded, err := database.Reader().Fact(ctx, db.FactURL); err == nil {
-			address = recorded
-		}
-	}
 	switch {
 	case strings.HasPrefix(address, "http://"):
 		d.note("address", warning, address+" can be reached from this machine alone; set POSTERN_URL to the https address of the portal")
@@ -147,12 +142,23 @@ func (d *doctor) database(ctx context.Context, acceptClock bool) {
 		return
 	}
 	defer database.Close() //nolint:errcheck // nothing was written
+	// Asked first: to ask for the version would make a table, and hide that all is lost.
+	if empty, err := database.Empty(ctx); err != nil {
+		d.note("database", broken, err.Error())
+		return
+	} else if empty {
+		d.note("database", broken, "it is empty: put the database back, or start the portal for the first time with: postern serve")
+		return
+	}
 	if current, err := database.Migrated(ctx); err != nil {
 		d.note("database", broken, err.Error())
 		return
 	} else if !current {
 		d.note("database", warning, "the database is older than this program: the next start brings it up to date")
 		return
+	}
+	if err := useRecordedURL(ctx, &d.cfg, database); err != nil {
+		d.note("address", broken, err.Error())
 	}
 	description, err := database.Check(ctx)
 	if err != nil {
@@ -243,6 +249,6 @@ func (d *doctor) smtp(ctx context.Context) {
 	if err != nil {
 		d.note("mail server", broken, err.Error())
 	} else {
-		d.note("mail server", fine, "it would take mail from "+d.cfg.MailFrom.Address)
+		d.note("mail server", fine, "it takes mail from "+d.cfg.MailFrom.Address)
 	}
 }

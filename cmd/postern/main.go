@@ -13,12 +13,25 @@ import (
 	_ "golang.org/x/crypto/x509roots/fallback" // and whom to trust
 )
 
+// untilSignal returns a context that ends with the first signal to stop. The next one ends
+// the program at once, however close behind it comes.
+func untilSignal() context.Context {
+	ctx, stop := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		stop()
+		<-signals
+		os.Exit(1)
+	}()
+	return ctx
+}
+
 func main() {
 	// What this program writes is for its owner alone, also what a library creates.
 	syscall.Umask(0o077)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// After the first signal the next one ends the program at once.
-	context.AfterFunc(ctx, stop)
+	ctx := untilSignal()
 	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "postern:", err)
 		os.Exit(1)

@@ -11,8 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"postern/db"
 	"postern/internal/account"
@@ -40,6 +43,7 @@ type portal struct {
 type opening struct {
 	create bool // makes one where there is none
 	lock   bool // nobody else may serve or change the schema meanwhile
+	serve  bool // it is serve itself, which tells the others the address
 }
 
 // operator is who acts at the command line.
@@ -58,7 +62,8 @@ func (p *program) open(ctx context.Context, how opening) (*portal, error) {
 	}
 	unlock := func() {}
 	if how.lock {
-		if unlock, err = lockFolder(ctx, cfg, 0); err != nil {
+		// A command beside the start holds it for a moment, while it brings the schema up to date.
+		if unlock, err = lockFolder(ctx, cfg, 3*time.Second); err != nil {
 			return nil, err
 		}
 	}
@@ -67,7 +72,29 @@ func (p *program) open(ctx context.Context, how opening) (*portal, error) {
 		unlock()
 		return nil, err
 	}
+	if !how.serve {
+		if err := useRecordedURL(ctx, &cfg, d); err != nil {
+			unlock()
+			return nil, errors.Join(err, d.Close())
+		}
+	}
 	return assemble(cfg, d, key, log, unlock), nil
+}
+
+// useRecordedURL lets a command that was told no address take the one that serve was last
+// started with.
+func useRecordedURL(ctx context.Context, cfg *config.Config, d *db.DB) error {
+	if cfg.URLGiven {
+		return nil
+	}
+	recorded, err := d.Reader().Fact(ctx, db.FactURL)
+	if errors.Is(err, db.ErrNotFound) {
+		return nil
+	}
+	if err == nil {
+		cfg.URL, err = config.ReadURL(recorded)
+	}
+	return err
 }
 
 // assemble puts the use cases together.
@@ -119,6 +146,9 @@ func prepareFolder(cfg config.Config, create bool) error {
 	if owner, ok := info.Sys().(*syscall.Stat_t); ok && cfg.Database == "" && int(owner.Uid) != os.Geteuid() {
 		return fmt.Errorf("%s belongs to another user: run this as the user with the number %d", cfg.Data, owner.Uid)
 	}
+	if err := unix.Access(cfg.Data, unix.W_OK|unix.X_OK); err != nil {
+		return fmt.Errorf("the data folder %s cannot be written to: give it to the user that runs postern, with chmod u+rwx", cfg.Data)
+	}
 	return nil
 }
 
@@ -135,39 +165,65 @@ func openDatabase(ctx context.Context, cfg config.Config, how opening) (d *db.DB
 	}
 	d, err = db.Open(ctx, db.Config{URL: cfg.Database, Path: databasePath(cfg)})
 	if err != nil {
-		return nil, key, fmt.Errorf("the database cannot be opened: %w", err)
+		return nil, key, openError(cfg, err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, d.Close())
-		}
-	}()
-	empty, err := d.Empty(ctx)
+	key, err = prepareDatabase(ctx, cfg, d, how, installed)
 	if err != nil {
-		return nil, key, fmt.Errorf("the database cannot be read: %w", err)
+		return nil, key, errors.Join(err, d.Close())
 	}
-	if empty && installed {
-		return nil, key, lostError(cfg)
+	return d, key, nil
+}
+
+// openError says in one line why the database cannot be opened, without the password that
+// its address holds.
+func openError(cfg config.Config, err error) error {
+	if cfg.Database == "" {
+		return fmt.Errorf("the database in %s cannot be opened: %w", cfg.Data, err)
 	}
-	if empty && !how.create {
-		return nil, key, errors.New("the database is empty: start the portal once with: postern serve")
+	return fmt.Errorf("the database cannot be reached, so check POSTERN_DATABASE: %s", strings.Join(strings.Fields(err.Error()), " "))
+}
+
+// prepareDatabase brings the schema up to date and finds the key, and refuses what does not
+// belong together.
+func prepareDatabase(ctx context.Context, cfg config.Config, d *db.DB, how opening, installed bool) (key seal.Key, err error) {
+	empty, err := d.Empty(ctx)
+	switch {
+	case err != nil:
+		return key, openError(cfg, err)
+	case empty && installed:
+		return key, lostError(cfg)
+	case empty && !how.create:
+		return key, errors.New("the database is empty: start the portal once with: postern serve")
 	}
 	if err := migrate(ctx, cfg, d, how); err != nil {
-		return nil, key, err
+		return key, err
 	}
 	if how.lock { // at a start, not at every command
 		if _, err := d.Check(ctx); err != nil {
-			return nil, key, fmt.Errorf("%w: restore a backup", err)
+			return key, fmt.Errorf("%w: restore a backup", err)
 		}
 	}
-	key, err = installKey(ctx, cfg, d)
+	if key, err = installKey(ctx, cfg, d); err != nil {
+		return key, err
+	}
+	return key, markInstalled(ctx, cfg, d, installed)
+}
+
+// markInstalled leaves the name of the database in the data folder, or compares it with
+// the one that was left there.
+func markInstalled(ctx context.Context, cfg config.Config, d *db.DB, installed bool) error {
+	id, err := d.Reader().Fact(ctx, db.FactInstanceID)
 	if err != nil {
-		return nil, key, err
+		return err
 	}
-	if installed {
-		return d, key, nil
+	if !installed {
+		return os.WriteFile(markerPath(cfg), []byte(id+"\n"), 0o600)
 	}
-	return d, key, os.WriteFile(markerPath(cfg), []byte("A portal was set up with this folder. Remove this file only to start anew.\n"), 0o600)
+	marked, err := os.ReadFile(markerPath(cfg))
+	if err == nil && strings.TrimSpace(string(marked)) != id {
+		err = fmt.Errorf("this is not the database that %s was set up with: put that one back, or use another POSTERN_DATA", cfg.Data)
+	}
+	return err
 }
 
 // refuseLostFile looks before SQLite would make a file where one has been lost.
@@ -200,14 +256,23 @@ func migrate(ctx context.Context, cfg config.Config, d *db.DB, how opening) erro
 	if err != nil || current {
 		return err
 	}
-	if !how.lock {
-		unlock, err := lockFolder(ctx, cfg, 10*time.Second)
-		if err != nil {
+	if how.lock {
+		return d.Migrate(ctx)
+	}
+	// Whoever holds the lock may be a start that is just migrating, and then keeps it.
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		unlock, err := lockFolder(ctx, cfg, 0)
+		if err == nil {
+			defer unlock()
+			return d.Migrate(ctx)
+		}
+		if current, checked := d.Migrated(ctx); checked == nil && current {
+			return nil
+		}
+		if time.Now().After(deadline) {
 			return err
 		}
-		defer unlock()
 	}
-	return d.Migrate(ctx)
 }
 
 // installKey loads the key that the database was set up with, or makes one for a database

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/sys/unix"
 
 	"postern/internal/config"
 	"postern/internal/input"
@@ -115,10 +116,11 @@ func (p *program) logger(format string) *slog.Logger {
 			format = "text"
 		}
 	}
+	options := &slog.HandlerOptions{ReplaceAttr: utc}
 	if format == "text" {
-		return slog.New(slog.NewTextHandler(p.stderr, nil))
+		return slog.New(slog.NewTextHandler(p.stderr, options))
 	}
-	return slog.New(slog.NewJSONHandler(p.stderr, &slog.HandlerOptions{ReplaceAttr: utc}))
+	return slog.New(slog.NewJSONHandler(p.stderr, options))
 }
 
 // utc gives every time in a log in UTC.
@@ -134,8 +136,8 @@ func isTerminal(w io.Writer) bool {
 	if !ok {
 		return false
 	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
+	return err == nil
 }
 
 // toTerminal says whether a person reads the output.

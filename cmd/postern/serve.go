@@ -33,7 +33,7 @@ const (
 
 // Run serves the portal until it is told to stop.
 func (serveCommand) Run(ctx context.Context, p *program) error {
-	portal, err := p.open(ctx, opening{create: true, lock: true})
+	portal, err := p.open(ctx, opening{create: true, lock: true, serve: true})
 	if err != nil {
 		return err
 	}
@@ -63,24 +63,26 @@ func (p *portal) serve(ctx context.Context, out *program) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	if err := p.greet(ctx, out, listener.Addr()); err != nil {
+	certificate, err := p.certificate()
+	if err == nil {
+		err = p.greet(ctx, out, listener.Addr())
+	}
+	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBackground()
 	var tasks sync.WaitGroup
-	defer tasks.Wait()
 	tasks.Go(func() { worker.Run(background) })
 	tasks.Go(func() { p.housekeeping(background, ready) })
 	measured.serve(background, metricsListener, &tasks)
 
 	web := newServer(server.Handler(), p.log)
 	failed := make(chan error, 1)
-	go func() { failed <- p.serveOn(web, listener) }()
+	go func() { failed <- serveOn(web, listener, certificate) }()
 	select {
 	case err := <-failed:
-		stopBackground()
 		return err
 	case <-ctx.Done():
 	}
@@ -89,14 +91,31 @@ func (p *portal) serve(ctx context.Context, out *program) error {
 	select {
 	case <-time.After(p.cfg.Drain):
 	case err := <-failed:
-		stopBackground()
 		return err
 	}
 	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	err = web.Shutdown(shutdown)
 	stopBackground()
+	if !finished(shutdown, &tasks) {
+		p.log.Warn("a mail was still being sent: it goes out again at the next start")
+	}
 	return err
+}
+
+// finished waits for what runs in the background, as long as the context lasts.
+func finished(ctx context.Context, tasks *sync.WaitGroup) bool {
+	done := make(chan struct{})
+	go func() {
+		tasks.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func newServer(handler http.Handler, log *slog.Logger) *http.Server {
@@ -104,16 +123,24 @@ func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelInfo)}
 }
 
-// serveOn serves plain HTTP, or HTTPS with the operator's certificate.
-func (p *portal) serveOn(web *http.Server, listener net.Listener) error {
-	var err error
+// certificate reads the operator's certificate; nil when there is none.
+func (p *portal) certificate() (*certificateFiles, error) {
 	if p.cfg.TLSCert == "" {
+		return nil, nil //nolint:nilnil // plain HTTP
+	}
+	files := &certificateFiles{cert: p.cfg.TLSCert, key: p.cfg.TLSKey, log: p.log}
+	if _, err := files.get(nil); err != nil {
+		return nil, fmt.Errorf("the certificate cannot be used: %w; check POSTERN_TLS_CERT and POSTERN_TLS_KEY", err)
+	}
+	return files, nil
+}
+
+// serveOn serves plain HTTP, or HTTPS with a certificate.
+func serveOn(web *http.Server, listener net.Listener, certificate *certificateFiles) error {
+	var err error
+	if certificate == nil {
 		err = web.Serve(listener)
 	} else {
-		certificate := &certificateFiles{cert: p.cfg.TLSCert, key: p.cfg.TLSKey, log: p.log}
-		if _, err := certificate.get(nil); err != nil {
-			return fmt.Errorf("the certificate cannot be used: %w; check POSTERN_TLS_CERT and POSTERN_TLS_KEY", err)
-		}
 		web.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.get}
 		err = web.ServeTLS(listener, "", "")
 	}

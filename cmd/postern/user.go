@@ -207,28 +207,12 @@ type userResetPassword struct{ emailArgument }
 
 func (c userResetPassword) Run(ctx context.Context, p *program) error {
 	return c.act(ctx, p, func(portal *portal, u db.User) error {
-		address, err := portal.publicURL(ctx)
-		if err != nil {
-			return err
-		}
 		plain, err := portal.directory.PrintResetLink(ctx, operator, u.ID)
 		if errors.Is(err, directory.ErrCannotEnter) {
 			return errors.New("the user could not sign in with it: activate the user and the organization, or unlock the account, first")
 		}
-		return p.say(err, address+"/reset-password/"+plain)
+		return p.say(err, portal.cfg.URL.String()+"/reset-password/"+plain)
 	})
-}
-
-// publicURL is the portal's address: what is configured, or what serve was last started with.
-func (p *portal) publicURL(ctx context.Context) (string, error) {
-	if p.cfg.URLGiven {
-		return p.cfg.URL.String(), nil
-	}
-	recorded, err := p.db.Reader().Fact(ctx, db.FactURL)
-	if errors.Is(err, db.ErrNotFound) {
-		return p.cfg.URL.String(), nil
-	}
-	return recorded, err
 }
 
 // say prints what was done, or returns why it was not.

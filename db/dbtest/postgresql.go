@@ -32,13 +32,16 @@ var server struct {
 	count   atomic.Int64
 }
 
-// Main runs the tests of a package and stops the server they may have started. A package
-// whose tests use PostgreSQL calls it from TestMain.
-func Main(m *testing.M) {
+// Main runs the tests of a package and stops the server they may have started, and
+// whatever else there is to clean up. A package whose tests use PostgreSQL calls it from
+// TestMain.
+func Main(m *testing.M, clean ...func() error) {
 	code := m.Run()
-	if err := stop(); err != nil {
-		fmt.Fprintln(os.Stderr, "stop PostgreSQL:", err)
-		code = max(code, 1)
+	for _, clean := range append(clean, stop) {
+		if err := clean(); err != nil {
+			fmt.Fprintln(os.Stderr, "clean up after the tests:", err)
+			code = max(code, 1)
+		}
 	}
 	os.Exit(code)
 }

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -9,8 +10,8 @@ import (
 	"github.com/wneessen/go-mail/log"
 )
 
-// Try goes through the dialogue with the server (connection, TLS, authentication) without
-// sending anything, and returns what was said, step by step, secrets left out.
+// Try goes through the dialogue with the server (connection, TLS, authentication, sender)
+// without sending anything, and returns what was said, step by step, secrets left out.
 func (s *SMTP) Try(ctx context.Context) (steps []string, err error) {
 	client, err := s.client()
 	if err != nil {
@@ -25,8 +26,11 @@ func (s *SMTP) Try(ctx context.Context) (steps []string, err error) {
 	if err != nil {
 		return said.steps(), fmt.Errorf("%s:%d: %w", s.Server.Host, s.Server.Port, err)
 	}
-	err = client.CloseWithSMTPClient(conn)
-	return said.steps(), err
+	err = conn.Mail(s.From.Address)
+	if err == nil {
+		err = conn.Reset()
+	}
+	return said.steps(), errors.Join(err, client.CloseWithSMTPClient(conn))
 }
 
 // dialogue keeps what client and server said to each other.
@@ -48,7 +52,7 @@ func (d *dialogue) say(l log.Log) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.lines = append(d.lines, who+strings.TrimSpace(fmt.Sprintf(l.Format, l.Messages...)))
+	d.lines = append(d.lines, who+strings.Join(strings.Fields(fmt.Sprintf(l.Format, l.Messages...)), " "))
 }
 
 // Debugf, Infof, Warnf and Errorf implement log.Logger.

@@ -105,7 +105,9 @@ func (w *Worker) drain(ctx context.Context, slots chan struct{}, running *sync.W
 				continue // another node has it
 			}
 			w.failed(ctx, "make a mail", err)
-			w.postpone(work, message)
+			if !db.Unavailable(err) {
+				w.postpone(work, message)
+			}
 			return
 		}
 		if composed == nil {

@@ -38,7 +38,7 @@ func Load(path string) (Key, error) {
 	encoded, ok := strings.CutPrefix(strings.TrimSpace(string(text)), keyPrefix)
 	secret, err := base64.StdEncoding.Strict().DecodeString(encoded)
 	if !ok || err != nil || len(secret) != keySize {
-		return Key{}, fmt.Errorf("%s does not hold a Postern key", path)
+		return Key{}, fmt.Errorf("%s does not hold a Postern key: put the right file there", path)
 	}
 	return Key{secret}, nil
 }
@@ -48,16 +48,25 @@ func Load(path string) (Key, error) {
 func Create(path string) (Key, error) {
 	secret := make([]byte, keySize)
 	rand.Read(secret)
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
+	if err := write(path, keyPrefix+base64.StdEncoding.EncodeToString(secret)); err != nil {
 		return Key{}, fmt.Errorf("create the key: %w", err)
 	}
-	_, err = fmt.Fprintln(file, keyPrefix+base64.StdEncoding.EncodeToString(secret))
-	err = errors.Join(err, file.Sync(), file.Close(), syncFolder(filepath.Dir(path)))
-	if err != nil {
-		return Key{}, errors.Join(fmt.Errorf("write the key: %w", err), os.Remove(path))
-	}
 	return Key{secret}, nil
+}
+
+// write makes a file that is there whole or not at all, also after a kill or a power cut:
+// it gets its name, by a link that replaces nothing, when it is on the disk.
+func write(path, line string) error {
+	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(file, line)
+	err = errors.Join(err, file.Sync(), file.Close())
+	if err == nil {
+		err = os.Link(file.Name(), path)
+	}
+	return errors.Join(err, os.Remove(file.Name()), syncFolder(filepath.Dir(path)))
 }
 
 // syncFolder makes the new file's name survive a power cut.
