@@ -22,6 +22,7 @@
 
   // A password is never submitted while it is shown: browsers would offer to complete it.
   document.addEventListener("submit", (event) => {
+    event.target.dataset.submitted = "";
     for (const button of event.target.querySelectorAll('button[data-shows][aria-pressed="true"]')) button.click();
   });
 
@@ -39,6 +40,8 @@
   document.addEventListener("htmx:config:request", (event) => {
     const request = event.detail.ctx.request;
     if (request.action !== "/password/strength") return;
+    // What was just sent is judged there; the link that allowed to ask may be used up by now.
+    if (event.detail.ctx.sourceElement.closest("form[data-submitted]")) event.preventDefault();
     for (const key of [...request.body.keys()]) if (!judged.has(key)) request.body.delete(key);
   });
 

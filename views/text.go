@@ -123,7 +123,7 @@ func (s Strength) advice() string {
 	case s.TooLong:
 		return ProblemText("password_too_long", "", 256, nil)
 	case !s.Typed:
-		return "Three or four words that have nothing to do with each other make a good password."
+		return "Three or four unrelated words make a good password."
 	}
 	if text, ok := adviceTexts[s.Advice]; ok {
 		return text

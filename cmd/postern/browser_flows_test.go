@@ -253,24 +253,27 @@ func TestTheStrengthOfAPasswordIsToldWhileTyping(t *testing.T) {
 	w := open(t, phone)
 	w.signIn(r.url, "ann", firstPassword)
 	w.visit(r.url + "/account/password")
-	met := func(rule string) chromedp.CSS { return chromedp.CSS(`li[data-rule="` + rule + `"][data-met="true"]`) }
+	met := func(rules ...string) {
+		t.Helper()
+		for _, rule := range rules {
+			w.finds(`li[data-rule="` + rule + `"][data-met="true"]`)
+		}
+	}
 	height := func() float64 {
 		return get(w, chromedp.Evaluate[float64](`document.querySelector(".strength").offsetHeight`))
 	}
 
 	before := height()
 	w.fill("password", "Password1!")
-	w.do(chromedp.WaitVisible(met("length")), chromedp.WaitVisible(met("upper")), chromedp.WaitVisible(met("digit")), chromedp.WaitVisible(met("special")))
+	met("length", "upper", "digit", "special")
 	w.sees("This is close to a common password")
 	w.fill("password", "Ann-Quiet-Harbour-42")
-	w.do(chromedp.WaitVisible(met("strength")))
+	met("strength")
 	w.fill("password", "Borealis-Harbour-42")
-	w.do(chromedp.WaitVisible(chromedp.CSS(`li[data-rule="personal"][data-met="false"]`)))
+	w.finds(`li[data-rule="personal"][data-met="false"]`)
 	w.fill("password", secondPassword)
 	w.fill("confirm", secondPassword)
-	for _, rule := range []string{"length", "upper", "digit", "special", "strength", "personal", "common", "match"} {
-		w.do(chromedp.WaitVisible(met(rule)))
-	}
+	met("length", "upper", "digit", "special", "strength", "personal", "common", "match")
 	w.sees("Strong")
 	if after := height(); after != before {
 		t.Errorf("the list has jumped from %v to %v px", before, after)
@@ -328,9 +331,9 @@ func TestEverythingIsReachedWithTheKeyboardAlone(t *testing.T) {
 	}
 	w.do(chromedp.KeyEvent(kb.Enter))
 	w.sees("Current password")
-	w.do(chromedp.WaitVisible(chromedp.CSS("#current_password:focus")))
+	w.finds("#current_password:focus")
 	w.do(chromedp.KeyEvent(kb.Escape))
-	w.do(chromedp.WaitVisible(chromedp.CSS(`a[href="/account/password"]:focus`)))
+	w.finds(`a[href="/account/password"]:focus`)
 }
 
 func TestThePrivatePageDoesNotComeBackAfterSigningOut(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -20,6 +21,7 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	postern "postern/cmd/postern"
 	"postern/internal/mail/mailtest"
@@ -280,7 +282,8 @@ func (w *window) visit(address string) {
 func (w *window) fill(name, text string) {
 	w.t.Helper()
 	field := chromedp.CSS(`input[name="` + name + `"]:not([type="hidden"]):not([hidden])`)
-	w.do(chromedp.Focus(field), chromedp.Clear(field), chromedp.SendKeys(field, text))
+	w.do(chromedp.Focus(field), chromedp.KeyEvent("a", chromedp.KeyModifiers(chromedp.ModifierCtrl)), chromedp.KeyEvent(kb.Delete),
+		chromedp.SendKeys(field, text))
 }
 
 // press clicks what the selector finds and waits for the page that follows.
@@ -305,6 +308,17 @@ func (w *window) sees(texts ...string) {
 				w.t.Fatalf("%s does not say %q:\n%s", w.where(), text, w.text())
 			}
 			time.Sleep(20 * time.Millisecond)
+		}
+	}
+}
+
+// finds waits until the page holds what the selector says.
+func (w *window) finds(selector string) {
+	w.t.Helper()
+	script := fmt.Sprintf("document.querySelector(%q) !== null", selector)
+	for deadline := time.Now().Add(patience); !get(w, chromedp.Evaluate[bool](script)); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("%s has no %s:\n%s", w.where(), selector, w.text())
 		}
 	}
 }
