@@ -25,6 +25,12 @@ func (tx *Tx) RememberBrowser(ctx context.Context, hash []byte, userID int64, us
 	return err
 }
 
+// RenewBrowser gives a browser another token, for all users who know it.
+func (tx *Tx) RenewBrowser(ctx context.Context, old, hash []byte) error {
+	_, err := tx.exec(ctx, `UPDATE browser SET token_hash = $1 WHERE token_hash = $2`, hash, old)
+	return err
+}
+
 // ForgetBrowsers makes all browsers of a user unknown.
 func (tx *Tx) ForgetBrowsers(ctx context.Context, userID int64) error {
 	_, err := tx.exec(ctx, `DELETE FROM browser WHERE user_id = $1`, userID)

@@ -75,6 +75,7 @@ type Message struct {
 	CreatedAt  Time
 	FinishedAt Time
 	Answer     string // the mail server's last word, or why it was dropped
+	Unreadable bool   // Data could not be read
 }
 
 const messageColumns = `id, kind, COALESCE(user_id, 0), recipient, data, state, attempts, due_at, created_at, finished_at, answer`
@@ -85,9 +86,8 @@ func scanMessage(row rowScanner) (m Message, err error) {
 	if err != nil {
 		return m, notFound(err)
 	}
-	if err := json.Unmarshal([]byte(data), &m.Data); err != nil {
-		return m, fmt.Errorf("message %d: %w", m.ID, err)
-	}
+	// What cannot be read is no reason to hide the message: Unreadable says so.
+	m.Unreadable = json.Unmarshal([]byte(data), &m.Data) != nil
 	return m, nil
 }
 
@@ -129,23 +129,26 @@ func (tx *Tx) AddressMessage(ctx context.Context, id, userID int64, recipient st
 	return tx.one(ctx, `UPDATE outbox SET user_id = $1, recipient = $2 WHERE id = $3`, userID, recipient, id)
 }
 
-// ExtendLease keeps a message that is still being sent.
-func (tx *Tx) ExtendLease(ctx context.Context, id int64, lease time.Duration) error {
-	_, err := tx.exec(ctx, `UPDATE outbox SET due_at = $1 WHERE id = $2 AND state = 'sending'`, tx.Now.Add(lease), id)
+// ExtendLease keeps a message that is still being sent. Like the two below it does nothing
+// for a worker whose lease has run out and whose message another one has taken: the number
+// of attempts tells whose it is.
+func (tx *Tx) ExtendLease(ctx context.Context, m Message, lease time.Duration) error {
+	_, err := tx.exec(ctx, `UPDATE outbox SET due_at = $1 WHERE id = $2 AND state = 'sending' AND attempts = $3`,
+		tx.Now.Add(lease), m.ID, m.Attempts)
 	return err
 }
 
 // FinishMessage records the fate of a message that was being sent.
-func (tx *Tx) FinishMessage(ctx context.Context, id int64, state MessageState, answer string) error {
-	_, err := tx.exec(ctx, `UPDATE outbox SET state = $1, answer = $2, finished_at = $3 WHERE id = $4 AND state = 'sending'`,
-		state, answer, tx.Now, id)
+func (tx *Tx) FinishMessage(ctx context.Context, m Message, state MessageState, answer string) error {
+	_, err := tx.exec(ctx, `UPDATE outbox SET state = $1, answer = $2, finished_at = $3
+		WHERE id = $4 AND state = 'sending' AND attempts = $5`, state, answer, tx.Now, m.ID, m.Attempts)
 	return err
 }
 
 // RequeueMessage lets a message that could not be sent wait.
-func (tx *Tx) RequeueMessage(ctx context.Context, id int64, wait time.Duration, answer string) error {
+func (tx *Tx) RequeueMessage(ctx context.Context, m Message, wait time.Duration, answer string) error {
 	_, err := tx.exec(ctx, `UPDATE outbox SET state = 'queued', due_at = $1, answer = $2
-		WHERE id = $3 AND state IN ('queued', 'sending')`, tx.Now.Add(wait), answer, id)
+		WHERE id = $3 AND state = 'sending' AND attempts = $4`, tx.Now.Add(wait), answer, m.ID, m.Attempts)
 	return err
 }
 

@@ -40,17 +40,14 @@ func (s *Server) showProfile(q *request) error {
 }
 
 func (s *Server) changeProfile(q *request) error {
-	form := account.Profile{Name: q.field("name"), Phone: q.field("phone"), TimeZone: q.field("time_zone"), NotifySignIn: q.user().NotifySignIn}
-	if q.fields.Has("notify_sign_in") {
-		form.NotifySignIn = q.field("notify_sign_in") == "true"
-	}
+	form := account.Profile{Name: q.field("name"), Phone: q.field("phone"), TimeZone: q.field("time_zone"), NotifySignIn: q.field("notify_sign_in")}
 	if err := s.Account.ChangeProfile(q.Context(), q.actor(), q.user(), form); err != nil {
 		wrong, code, ok := q.problems(err)
 		if !ok {
 			return err
 		}
 		return q.render(code, views.Profile(views.ProfilePage{Frame: q.failed("Profile", wrong), Name: form.Name, Phone: form.Phone,
-			TimeZone: form.TimeZone, NotifySignIn: form.NotifySignIn, TimeZones: input.TimeZones(), Errors: wrong}))
+			TimeZone: form.TimeZone, NotifySignIn: form.NotifySignIn != "false", TimeZones: input.TimeZones(), Errors: wrong}))
 	}
 	q.notify(views.NoticeProfileChanged)
 	return q.goTo("/account/profile")

@@ -84,7 +84,10 @@ func (s *Server) changeEmail(q *request) error {
 	return q.goTo(securityPath)
 }
 
-func (s *Server) showCancelEmail(q *request) error { return q.seeOther(securityPath) }
+func (s *Server) showCancelEmail(q *request) error {
+	return q.page(views.Confirm(views.ConfirmPage{Frame: q.inSecurity("Keep the current address", nil), Button: "Keep it",
+		Effect: "The new address that waits for its confirmation is forgotten.", Action: q.URL.Path, Back: securityPath}))
+}
 
 func (s *Server) cancelEmail(q *request) error {
 	if err := s.Account.CancelEmailChange(q.Context(), q.current); err != nil {

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"net/url"
 
+	"postern/db"
+	"postern/internal/session"
 	"postern/views"
 )
 
@@ -16,7 +18,7 @@ const markerSignedIn = "signed-in"
 // give what is missing.
 func (s *Server) guard(q *request, route route) error {
 	switch route.access {
-	case public:
+	case public, asset:
 		return route.handle(q)
 	case thisMachine:
 		if s.LocalMail == nil || !fromThisMachine(q) {
@@ -58,17 +60,22 @@ const pendingForm = "pending form"
 // kept is what is kept of a form while proof is given.
 type kept struct {
 	Path   string            `json:"path"`
+	At     db.Time           `json:"at"`
 	Fields map[string]string `json:"fields"`
 }
 
-// secretFields are never kept.
-var secretFields = map[string]bool{"password": true, "confirm": true, "current_password": true, "code": true}
+// keptFields are the fields that are kept: those of forms that ask for proof, and no
+// secrets.
+var keptFields = []string{"email", "username"}
+
+// maxKept bounds what is kept of a field.
+const maxKept = 1024
 
 // toReauthenticate asks for proof, and keeps what was typed, but for passwords.
 func (q *request) toReauthenticate() error {
-	form := kept{Path: q.URL.Path, Fields: map[string]string{}}
-	for name := range q.fields {
-		if !secretFields[name] {
+	form := kept{Path: q.URL.Path, At: q.server.DB.Now(), Fields: map[string]string{}}
+	for _, name := range keptFields {
+		if q.fields.Has(name) && len(q.field(name)) <= maxKept {
 			form.Fields[name] = q.field(name)
 		}
 	}
@@ -82,12 +89,14 @@ func (q *request) toReauthenticate() error {
 	return q.seeOther("/reauthenticate?next=" + url.QueryEscape(q.URL.Path))
 }
 
-// typedBefore returns what was typed into this page's form before proof was asked for.
+// typedBefore returns what was typed into this page's form before proof was asked for, as
+// long as that proof lasts.
 func (q *request) typedBefore() url.Values {
 	values := url.Values{}
 	var form kept
-	text := q.server.Sessions.Pop(q.Context(), pendingForm)
-	if text == "" || json.Unmarshal([]byte(text), &form) != nil || form.Path != q.URL.Path {
+	text := q.server.Sessions.Get(q.Context(), pendingForm)
+	if text == "" || json.Unmarshal([]byte(text), &form) != nil || form.Path != q.URL.Path ||
+		q.server.DB.Now() > form.At.Add(session.ProofLifetime) {
 		return values
 	}
 	for name, value := range form.Fields {

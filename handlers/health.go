@@ -22,15 +22,20 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	plainText(w, http.StatusOK, strings.Join(append([]string{"ready"}, details...), "\n"))
 }
 
-// onlyGet stands in for the router, which has a catch-all beside these two.
-func onlyGet(handler http.HandlerFunc) http.Handler {
+// health answers the two addresses that any host may ask for, and passes everything else
+// on. It looks at the exact path: a router would tidy up others before their host is known.
+func (s *Server) health(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		answer := map[string]http.HandlerFunc{"/healthz": s.healthz, "/readyz": s.readyz}[r.URL.Path]
+		switch {
+		case answer == nil:
+			next.ServeHTTP(w, r)
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			w.Header().Set("Allow", "GET, HEAD")
 			plainText(w, http.StatusMethodNotAllowed, "method not allowed")
-			return
+		default:
+			answer(w, r)
 		}
-		handler(w, r)
 	})
 }
 

@@ -13,7 +13,7 @@ func (s *Server) openInvitation(q *request) error {
 }
 
 func (s *Server) showInvitation(q *request) error {
-	_, user, err := s.Account.OpenLink(q.Context(), db.PurposeInvitation, q.link())
+	_, user, err := s.openLink(q, db.PurposeInvitation)
 	if err != nil {
 		return q.deadLink(err, views.DeadInvitation)
 	}
@@ -36,10 +36,10 @@ func (s *Server) acceptInvitation(q *request) error {
 		account.NewPassword{Password: q.field("password"), Confirm: q.field("confirm")})
 	if err != nil {
 		wrong, code, ok := q.problems(err)
-		if !ok {
+		if !ok || code == http.StatusTooManyRequests {
 			return q.deadLink(err, views.DeadInvitation)
 		}
-		_, user, err := s.Account.OpenLink(q.Context(), db.PurposeInvitation, q.link())
+		_, user, err := s.openLink(q, db.PurposeInvitation)
 		if err != nil {
 			return q.deadLink(err, views.DeadInvitation)
 		}

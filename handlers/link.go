@@ -3,6 +3,7 @@ package handlers
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"postern/db"
@@ -23,7 +24,8 @@ func (s *Server) takeLink(q *request, purpose db.Purpose, clean string) error {
 	if err := s.Account.CheckLink(q.Context(), q.visit); err != nil {
 		return err
 	}
-	plain := q.PathValue("token")
+	// A slash that got lost at the end, or was put there, is the work of a mail program.
+	plain := strings.TrimSuffix(q.PathValue("token"), "/")
 	link, _, err := s.Account.OpenLink(q.Context(), purpose, plain)
 	age := deadLinkKept
 	switch {
@@ -34,6 +36,18 @@ func (s *Server) takeLink(q *request, purpose db.Purpose, clean string) error {
 	}
 	q.keepLink(plain, age)
 	return q.seeOther(clean)
+}
+
+// openLink finds what the browser's link stands for. Dead ones are counted: nobody can try
+// many.
+func (s *Server) openLink(q *request, purpose db.Purpose) (db.Link, db.User, error) {
+	link, user, err := s.Account.OpenLink(q.Context(), purpose, q.link())
+	if errors.Is(err, account.ErrDeadLink) && q.link() != "" {
+		if held := s.Account.CheckLink(q.Context(), q.visit); held != nil {
+			return link, user, held
+		}
+	}
+	return link, user, err
 }
 
 // keepLink gives the browser the token; what cannot be one is not given back.

@@ -26,7 +26,11 @@ func (s *Server) observed(next http.Handler) http.Handler {
 		r = r.WithContext(context.WithValue(ctx, keyPattern, &pattern))
 		recorded := &statusRecorder{ResponseWriter: w}
 		defer func() {
-			if cause := recover(); cause != nil && cause != http.ErrAbortHandler {
+			cause := recover()
+			if cause == http.ErrAbortHandler { //nolint:errorlint // the value that net/http documents
+				panic(cause)
+			}
+			if cause != nil {
 				s.Log.ErrorContext(r.Context(), "panic", "request", requestID(r.Context()), "cause", cause, "stack", string(debug.Stack()))
 				if recorded.status == 0 {
 					s.refuse(recorded, r, status{code: http.StatusInternalServerError, kind: views.ErrorInternal})
@@ -158,6 +162,3 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, refused status) 
 	s.fail(q, refused)
 	q.w.send(w)
 }
-
-// crossSite answers a form that another site has sent.
-func (s *Server) crossSite(*request) error { return errCrossSite }

@@ -8,7 +8,7 @@ import (
 func (s *Server) openNotMe(q *request) error { return s.takeLink(q, db.PurposeNotMe, "/not-me") }
 
 func (s *Server) showNotMe(q *request) error {
-	link, user, err := s.Account.OpenLink(q.Context(), db.PurposeNotMe, q.link())
+	link, user, err := s.openLink(q, db.PurposeNotMe)
 	if err != nil {
 		return q.deadLink(err, views.DeadNotMe)
 	}

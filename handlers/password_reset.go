@@ -51,7 +51,7 @@ func (s *Server) openReset(q *request) error {
 }
 
 func (s *Server) showReset(q *request) error {
-	_, user, err := s.Account.OpenLink(q.Context(), db.PurposeReset, q.link())
+	_, user, err := s.openLink(q, db.PurposeReset)
 	if err != nil {
 		return q.deadLink(err, views.DeadReset)
 	}
@@ -78,10 +78,10 @@ func (s *Server) resetPassword(q *request) error {
 		account.NewPassword{Password: q.field("password"), Confirm: q.field("confirm")})
 	if err != nil {
 		wrong, code, ok := q.problems(err)
-		if !ok {
+		if !ok || code == http.StatusTooManyRequests {
 			return q.deadLink(err, views.DeadReset)
 		}
-		_, user, err := s.Account.OpenLink(q.Context(), db.PurposeReset, q.link())
+		_, user, err := s.openLink(q, db.PurposeReset)
 		if err != nil {
 			return q.deadLink(err, views.DeadReset)
 		}

@@ -28,11 +28,11 @@ func (s *Server) serve(route route) http.Handler {
 			*pattern = route.pattern
 		}
 		q := &request{Request: r, server: s, w: newAnswer(), settings: settings.Defaults()}
-		err := q.load()
+		err := q.load(route)
 		if err == nil {
 			err = s.guard(q, route)
 		}
-		if err == nil {
+		if err == nil && route.access != asset {
 			err = s.Sessions.Save(q.Context())
 		}
 		if err != nil {
@@ -44,7 +44,10 @@ func (s *Server) serve(route route) http.Handler {
 }
 
 // load reads the settings, the session and the form.
-func (q *request) load() (err error) {
+func (q *request) load(route route) (err error) {
+	if route.access == asset {
+		return nil
+	}
 	if q.settings, err = q.server.Settings.Current(q.Context()); err != nil {
 		q.settings = settings.Defaults()
 		return err
@@ -194,8 +197,8 @@ func (q *request) notify(notice views.Notice) {
 // notice takes the success message that the page before has left, if any.
 func (q *request) notice() string {
 	cookie, err := q.Cookie(q.server.cookieName(noticeCookie))
-	if err != nil {
-		return ""
+	if err != nil || q.fragment() || q.Method != http.MethodGet {
+		return "" // it waits for a page that can show it
 	}
 	http.SetCookie(q.w, q.server.cookie(noticeCookie, "", -1))
 	return views.NoticeText(views.Notice(cookie.Value))

@@ -5,6 +5,7 @@ type access int
 
 const (
 	public      access = iota // everybody
+	asset                     // everybody, and nobody's session matters
 	signedIn                  // whoever is signed in
 	freshProof                // whoever is signed in and has proven it within ten minutes
 	thisMachine               // visitors from this machine, while mail is kept on it
@@ -22,11 +23,11 @@ type route struct {
 func (s *Server) routes() []route {
 	return []route{
 		{"GET /{$}", public, s.home},
-		{"GET /static/{name}", public, s.staticFile},
+		{"GET /static/{name}", asset, s.staticFile},
 		{"GET /support", public, s.showSupport},
 		{"GET /.well-known/change-password", public, s.changePasswordAddress},
 
-		{"GET /setup/{token}", public, s.openSetup},
+		{"GET /setup/{token...}", public, s.openSetup},
 		{"GET /setup", public, s.showSetup},
 		{"POST /setup", public, s.setUp},
 
@@ -37,22 +38,22 @@ func (s *Server) routes() []route {
 		{"GET /forgot-password", public, s.showForgotPassword},
 		{"POST /forgot-password", public, s.forgotPassword},
 		{"GET /forgot-password/sent", public, s.showCheckInbox},
-		{"GET /reset-password/{token}", public, s.openReset},
+		{"GET /reset-password/{token...}", public, s.openReset},
 		{"GET /reset-password", public, s.showReset},
 		{"POST /reset-password", public, s.resetPassword},
 		{"GET /reset-password/renew", public, s.showRenewReset},
 		{"POST /reset-password/renew", public, s.renewReset},
-		{"GET /invitation/{token}", public, s.openInvitation},
+		{"GET /invitation/{token...}", public, s.openInvitation},
 		{"GET /invitation", public, s.showInvitation},
 		{"POST /invitation", public, s.acceptInvitation},
 		{"GET /invitation/renew", public, s.showRenewInvitation},
 		{"POST /invitation/renew", public, s.renewInvitation},
 		{"POST /password/strength", public, s.strength},
 
-		{"GET /verify-email/{token}", public, s.openVerifyEmail},
+		{"GET /verify-email/{token...}", public, s.openVerifyEmail},
 		{"GET /verify-email", signedIn, s.showVerifyEmail},
 		{"POST /verify-email", signedIn, s.verifyEmail},
-		{"GET /not-me/{token}", public, s.openNotMe},
+		{"GET /not-me/{token...}", public, s.openNotMe},
 		{"GET /not-me", public, s.showNotMe},
 		{"POST /not-me", public, s.notMe},
 

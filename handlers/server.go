@@ -61,11 +61,6 @@ func (s *Server) Handler() http.Handler {
 	if err := crossOrigin.AddTrustedOrigin(s.URL.String()); err != nil {
 		panic("handlers: " + err.Error()) // the address has been checked
 	}
-	crossOrigin.SetDenyHandler(s.serve(route{access: public, handle: s.crossSite}))
-
-	portal := http.NewServeMux()
-	portal.Handle("/healthz", onlyGet(s.healthz))
-	portal.Handle("/readyz", onlyGet(s.readyz))
-	portal.Handle("/", s.ownHost(s.bounded(crossOrigin.Handler(s.replaceErrors(mux)))))
-	return s.observed(s.headers(portal))
+	crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.refuse(w, r, errCrossSite) }))
+	return s.observed(s.headers(s.health(s.ownHost(s.bounded(crossOrigin.Handler(s.replaceErrors(mux)))))))
 }

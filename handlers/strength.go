@@ -38,16 +38,18 @@ func (s *Server) chooser(q *request) (db.User, error) {
 			return q.current.User, nil
 		}
 	case "link":
-		for _, purpose := range []db.Purpose{db.PurposeReset, db.PurposeInvitation} {
-			_, user, err := s.Account.OpenLink(q.Context(), purpose, q.link())
-			if !errors.Is(err, account.ErrDeadLink) {
-				return user, err
-			}
+		_, user, err := s.Account.OpenLink(q.Context(), db.PurposeInvitation, q.link())
+		if errors.Is(err, account.ErrDeadLink) {
+			_, user, err = s.openLink(q, db.PurposeReset)
+		}
+		if !errors.Is(err, account.ErrDeadLink) {
+			return user, err
 		}
 	case "setup":
 		err := s.Account.SetupOffered(q.Context(), q.link())
 		if !errors.Is(err, account.ErrDeadLink) {
-			return db.User{Name: q.field("name"), Email: q.field("email"), Username: q.field("username")}, err
+			// The name that the portal is about to get is as little of a secret.
+			return db.User{Name: q.field("name"), Email: q.field("email"), Username: q.field("username"), Organization: q.field("portal_name")}, err
 		}
 	}
 	return db.User{}, errNotFound

@@ -13,7 +13,7 @@ func (s *Server) openVerifyEmail(q *request) error {
 }
 
 func (s *Server) showVerifyEmail(q *request) error {
-	link, user, err := s.Account.OpenLink(q.Context(), db.PurposeVerifyEmail, q.link())
+	link, user, err := s.openLink(q, db.PurposeVerifyEmail)
 	if err == nil && (user.ID != q.user().ID || link.Email != user.PendingEmail) {
 		err = account.ErrDeadLink
 	}

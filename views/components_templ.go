@@ -773,7 +773,7 @@ func summaryTitle(errors Errors) string {
 	if len(errors) == 1 && errors[0].Field == "" {
 		return "That did not work"
 	}
-	return "Please look at this again"
+	return "There is a problem"
 }
 
 // helpersLine names whom a signed-in user, or the reader of a mail, can turn to.

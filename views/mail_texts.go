@@ -24,7 +24,7 @@ func harmless(name string) string {
 	runes := []rune(name)
 	for i, r := range runes {
 		inWord := i+1 < len(runes) && !unicode.IsSpace(runes[i+1])
-		if (r == '.' && inWord) || strings.ContainsRune("/:@\\", r) {
+		if (strings.ContainsRune(".\u3002\uff0e\uff61", r) && inWord) || strings.ContainsRune("/:@\\", r) {
 			runes[i] = ' '
 		}
 	}
@@ -168,13 +168,11 @@ func PasswordChangedMail(f MailFacts, notMe string) Mail {
 	return m
 }
 
-// UsernameChangedMail follows every change of the username.
-func UsernameChangedMail(f MailFacts, username, notMe string) Mail {
-	text := "The username of your account is now " + username + "."
-	if username == "" {
-		text = "Your account has no username any more; sign in with your e-mail address."
-	}
-	m := f.mail("Your username was changed", whyAccount+f.URL+".", text, f.doer())
+// UsernameChangedMail follows every change of the username. It does not tell the new one,
+// which a mail program may take for a link, and which whoever it warns of has chosen.
+func UsernameChangedMail(f MailFacts, notMe string) Mail {
+	m := f.mail("Your username was changed", whyAccount+f.URL+".",
+		"The username of your account was changed. You see it under Security; your e-mail address signs you in as before.", f.doer())
 	m.NotMe = notMe
 	return m
 }

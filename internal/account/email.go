@@ -21,11 +21,12 @@ func (s *Service) RequestEmailChange(ctx context.Context, actor db.Actor, c *ses
 	if problem != "" {
 		return input.Refuse("email", problem)
 	}
+	// By itself, so that an address that cannot be used counts, too: it tells something.
+	if err := s.DB.Update(ctx, func(tx *db.Tx) error { return s.Throttle.Confirmation(ctx, tx, c.User.ID) }); err != nil {
+		return err
+	}
 	return s.update(ctx, func(tx *db.Tx) error {
-		if err := s.Throttle.Confirmation(ctx, tx, c.User.ID); err != nil {
-			return err
-		}
-		if err := unused(ctx, tx.Reader, c.User.ID, address); err != nil {
+		if err := unused(ctx, tx.Reader, c.User.ID, address, "email"); err != nil {
 			return err
 		}
 		if err := tx.SetPendingEmail(ctx, c.User.ID, address); err != nil {
@@ -56,13 +57,14 @@ func (s *Service) CancelEmailChange(ctx context.Context, c *session.Current) err
 	})
 }
 
-// unused refuses an address that is somebody else's, without saying so.
-func unused(ctx context.Context, r db.Reader, userID int64, address string) error {
+// unused refuses an address that is somebody else's, without saying so, as a problem of that
+// field.
+func unused(ctx context.Context, r db.Reader, userID int64, address, field string) error {
 	other, err := r.UserByEmail(ctx, address)
 	if errors.Is(err, db.ErrNotFound) || err == nil && other.ID == userID {
 		return nil
 	}
-	return errors.Join(err, input.Refuse("email", input.EmailUnusable))
+	return errors.Join(err, input.Refuse(field, input.EmailUnusable))
 }
 
 // ConfirmEmail makes the address that the link was mailed to the user's own. It works in
@@ -77,7 +79,7 @@ func (s *Service) ConfirmEmail(ctx context.Context, v Visit, c *session.Current,
 		return "", ErrDeadLink
 	}
 	sessionToken, err = s.changeCredential(ctx, v.Actor, c, func(tx *db.Tx) error {
-		if err := unused(ctx, tx.Reader, user.ID, link.Email); err != nil {
+		if err := unused(ctx, tx.Reader, user.ID, link.Email, ""); err != nil {
 			return err
 		}
 		if err := tx.SetEmail(ctx, user.ID, link.Email); err != nil {
@@ -92,7 +94,7 @@ func (s *Service) ConfirmEmail(ctx context.Context, v Visit, c *session.Current,
 	})
 	switch {
 	case errors.Is(err, db.ErrTaken):
-		err = input.Refuse("email", input.EmailUnusable)
+		err = input.Refuse("", input.EmailUnusable)
 	case errors.Is(err, db.ErrNotFound):
 		err = ErrDeadLink
 	}

@@ -87,7 +87,10 @@ func (s *Service) SetUp(ctx context.Context, v Visit, plain string, form Setup) 
 	if err != nil {
 		return SignedIn{}, err
 	}
-	if owner.PasswordHash, err = s.Choose(ctx, password.Visitors, owner, form.Password); err != nil {
+	// The name that the portal is about to get is as little of a secret as an organization's.
+	judged := owner
+	judged.Organization = changes["portal.name"]
+	if owner.PasswordHash, err = s.Choose(ctx, password.Visitors, judged, form.Password); err != nil {
 		return SignedIn{}, err
 	}
 	var in SignedIn
@@ -117,10 +120,22 @@ func (s *Service) SetUp(ctx context.Context, v Visit, plain string, form Setup) 
 		return err
 	})
 	if errors.Is(err, db.ErrTaken) {
-		err = input.Refuse("email", input.EmailTaken) // made by command before there was an owner
+		err = s.whichIsTaken(ctx, owner) // made by command before there was an owner
 	}
 	s.Settings.Forget()
 	return in, err
+}
+
+// whichIsTaken says which of the two unique names another user has.
+func (s *Service) whichIsTaken(ctx context.Context, owner db.User) error {
+	_, err := s.DB.Reader().UserByEmail(ctx, owner.Email)
+	switch {
+	case err == nil:
+		return input.Refuse("email", input.EmailTaken)
+	case errors.Is(err, db.ErrNotFound):
+		return input.Refuse("username", input.UsernameTaken)
+	}
+	return err
 }
 
 // read checks the form, but for the password.

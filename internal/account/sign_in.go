@@ -119,14 +119,17 @@ func tellOfNewBrowser(ctx context.Context, tx *db.Tx, v Visit, user db.User) err
 		Data: db.MessageData{Address: v.Actor.Address, UserAgent: v.Actor.UserAgent}})
 }
 
-// remember makes the browser known to the user and returns its token, a new one if it has
-// none.
+// remember makes the browser known to the user and returns its new token. The old one is
+// worth nothing from now on, so nobody can plant one and share what it comes to mean; what
+// it meant to others who use the browser goes over to the new one.
 func remember(ctx context.Context, tx *db.Tx, v Visit, user db.User) (string, error) {
-	browser := v.Browser
-	if !token.WellFormed(browser) {
-		browser, _ = token.New()
+	browser, hash := token.New()
+	if token.WellFormed(v.Browser) {
+		if err := tx.RenewBrowser(ctx, token.Hash(v.Browser), hash); err != nil {
+			return "", err
+		}
 	}
-	return browser, tx.RememberBrowser(ctx, token.Hash(browser), user.ID, v.Actor.UserAgent)
+	return browser, tx.RememberBrowser(ctx, hash, user.ID, v.Actor.UserAgent)
 }
 
 // refuseSignIn records the refusal, and tells the owner when it was the last straw.

@@ -128,24 +128,31 @@ func (f Flags) Read() (c Config, err error) {
 	return c, nil
 }
 
-// ReadURL checks the public address of the portal.
+// ReadURL checks the public address of the portal. Errors do not repeat it: by mistake it
+// may hold a password.
 func ReadURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
-		return nil, fmt.Errorf("POSTERN_URL is %q: give the address of the portal, such as https://portal.example.com", text)
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || !validPort(u.Port()):
+		return nil, errors.New("POSTERN_URL is not the address of a portal: give one such as https://portal.example.com")
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.User != nil:
-		return nil, fmt.Errorf("POSTERN_URL is %q: leave out everything but scheme, host and port", text)
+		return nil, errors.New("POSTERN_URL holds too much: leave out everything but scheme, host and port")
 	case u.Scheme == "http" && !loopbackHost(u.Hostname()):
-		return nil, fmt.Errorf("POSTERN_URL is %q: plain http is for this machine alone, so use https", text)
+		return nil, errors.New("POSTERN_URL is plain http, which is for this machine alone: use https")
 	}
-	host := strings.ToLower(u.Host)
+	host := strings.TrimSuffix(strings.ToLower(u.Host), ":")
 	if u.Scheme == "http" {
 		host = strings.TrimSuffix(host, ":80")
 	} else {
 		host = strings.TrimSuffix(host, ":443")
 	}
 	return &url.URL{Scheme: u.Scheme, Host: host}, nil
+}
+
+// validPort says whether a text is a port, or nothing.
+func validPort(text string) bool {
+	port, err := strconv.Atoi(text)
+	return text == "" || err == nil && port > 0 && port <= 65535
 }
 
 // Secure says whether the portal's address is https.
@@ -156,7 +163,7 @@ func (c Config) Secure() bool { return c.URL.Scheme == "https" }
 func (c Config) LocalMail() bool { return c.SMTP.Host == "" && loopbackHost(c.URL.Hostname()) }
 
 func loopbackHost(host string) bool {
-	if host == "localhost" {
+	if strings.EqualFold(host, "localhost") {
 		return true
 	}
 	address, err := netip.ParseAddr(host)
@@ -182,7 +189,10 @@ func inlineOrFile(name, value, file string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s_FILE cannot be read: %w", name, err)
 	}
-	return strings.TrimSpace(string(text)), nil
+	if value = strings.TrimSpace(string(text)); value == "" {
+		return "", fmt.Errorf("%s_FILE names an empty file: put the value there, or do not set it", name)
+	}
+	return value, nil
 }
 
 // readSMTP never repeats the URL in an error: it holds a password.
@@ -191,7 +201,7 @@ func readSMTP(text string) (s SMTP, err error) {
 		return s, nil
 	}
 	u, err := url.Parse(text)
-	if err != nil || u.Hostname() == "" {
+	if err != nil || u.Hostname() == "" || u.Path != "" && u.Path != "/" || u.Fragment != "" || !validPort(u.Port()) {
 		return s, errors.New("POSTERN_SMTP cannot be read: give smtp://user:password@host:587 with special characters percent-encoded")
 	}
 	s = SMTP{Host: u.Hostname(), User: u.User.Username()}
@@ -204,15 +214,13 @@ func readSMTP(text string) (s SMTP, err error) {
 	default:
 		return s, errors.New("POSTERN_SMTP must begin with smtp:// or smtps://")
 	}
-	if port := u.Port(); port != "" {
-		if s.Port, err = strconv.Atoi(port); err != nil || s.Port < 1 || s.Port > 65535 {
-			return s, errors.New("POSTERN_SMTP has a port that is none: use a number from 1 to 65535")
-		}
+	if port, err := strconv.Atoi(u.Port()); err == nil {
+		s.Port = port
 	}
-	switch mode := u.Query().Get("tls"); {
-	case mode == "":
-	case mode != "none":
-		return s, errors.New("POSTERN_SMTP has a tls option that is not known: leave it out, or use tls=none for a server on this machine")
+	switch {
+	case u.RawQuery == "":
+	case u.RawQuery != "tls=none" || u.Scheme != "smtp":
+		return s, errors.New("POSTERN_SMTP has an option that is not known: the only one is ?tls=none, for an smtp:// server on this machine")
 	case !loopbackHost(s.Host):
 		return s, errors.New("POSTERN_SMTP says tls=none, which is for a server on this machine alone: leave it out")
 	default:

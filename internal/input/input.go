@@ -97,9 +97,10 @@ const (
 	maxUsername = 32
 )
 
-// address is the addr-spec of RFC 5322 without quoting, comments and empty parts; every
-// wider form has been a way to smuggle something into the mail system.
-var address = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*" +
+// address is the addr-spec of RFC 5322 without quoting, comments and empty parts, and
+// without what makes a web address of it; every wider form has been a way to smuggle
+// something into the mail system, or into a mail.
+var address = regexp.MustCompile("^[A-Za-z0-9!$'*+^_`{|}~-]+(\\.[A-Za-z0-9!$'*+^_`{|}~-]+)*" +
 	`@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$`)
 
 // Email reads a bare ASCII address and keeps it as typed.

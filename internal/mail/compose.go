@@ -46,6 +46,9 @@ const (
 	reasonInactive   = "the user is inactive"
 )
 
+// errUnmakeable is returned for a message that can be made into no mail, now at least.
+var errUnmakeable = errors.New("the mail cannot be made")
+
 // letter is a message that has become a mail.
 type letter struct {
 	to     string // a bare address
@@ -65,6 +68,9 @@ type composer struct {
 // compose decides afresh, at every attempt, what the message becomes: a decision of half an
 // hour ago may be wrong by now. What should not be sent is a dropped error.
 func (c *composer) compose(ctx context.Context) (letter, error) {
+	if c.message.Unreadable {
+		return letter{}, fmt.Errorf("%w: what belongs to it cannot be read", errUnmakeable)
+	}
 	user, err := c.reader(ctx)
 	if err != nil {
 		return letter{}, err
@@ -203,7 +209,7 @@ func (c *composer) security(ctx context.Context, user db.User, facts views.MailF
 	case db.MessagePasswordChanged:
 		return views.PasswordChangedMail(facts, notMe), nil
 	case db.MessageUsernameChanged:
-		return views.UsernameChangedMail(facts, user.Username, notMe), nil
+		return views.UsernameChangedMail(facts, notMe), nil
 	case db.MessageEmailAsked:
 		return views.EmailAskedMail(facts, c.message.Data.NewEmail, notMe), nil
 	case db.MessageEmailChanged:
@@ -213,7 +219,7 @@ func (c *composer) security(ctx context.Context, user db.User, facts views.MailF
 	case db.MessageNewSignIn:
 		return views.NewSignInMail(facts, notMe), nil
 	}
-	return views.Mail{}, fmt.Errorf("message %d has the unknown kind %q", c.message.ID, c.message.Kind)
+	return views.Mail{}, fmt.Errorf("%w: its kind %q is not known", errUnmakeable, c.message.Kind)
 }
 
 // recovery answers somebody who asked for a new password: with a link, with an invitation
@@ -225,6 +231,9 @@ func (c *composer) recovery(ctx context.Context, user db.User, facts views.MailF
 		if err := audit.Record(ctx, c.tx, audit.Event{Action: audit.RecoveryRequested, Actor: asker, User: user}); err != nil {
 			return views.Mail{}, err
 		}
+	}
+	if c.message.Recipient != user.Email {
+		return views.Mail{}, dropped{reasonSuperseded}
 	}
 	no := func(reason views.NoReset) (views.Mail, error) {
 		return views.NoResetMail(facts, c.settings.RecoveryMailSubject, reason), nil
@@ -261,7 +270,7 @@ func (c *composer) timely(user db.User) error {
 	switch {
 	case c.tx.Now.Sub(c.message.CreatedAt) > recoveryPatience:
 		return dropped{reasonLate}
-	case user.EpochAt > c.message.CreatedAt:
+	case user.EpochAt > c.message.CreatedAt || c.message.Recipient != user.Email:
 		return dropped{reasonSuperseded}
 	case !user.Enabled() || user.ClosedAt != 0:
 		return dropped{reasonInactive}
@@ -273,6 +282,8 @@ func (c *composer) invitation(ctx context.Context, user db.User, facts views.Mai
 	switch {
 	case user.PasswordSetAt != 0:
 		return views.Mail{}, dropped{reasonAccepted}
+	case user.EpochAt > c.message.CreatedAt || c.message.Recipient != user.Email:
+		return views.Mail{}, dropped{reasonSuperseded}
 	case !user.Enabled() || user.ClosedAt != 0:
 		return views.Mail{}, dropped{reasonInactive}
 	}
@@ -306,7 +317,7 @@ func (c *composer) notMeToStaff(ctx context.Context, facts views.MailFacts) (vie
 }
 
 // mint makes the link of this attempt and returns its address. Of reset links and
-// invitations the newest three stay open.
+// invitations the newest three stay open, of confirmations the newest.
 func (c *composer) mint(ctx context.Context, link db.Link, path string, lifetime time.Duration) (string, error) {
 	plain, hash := token.New()
 	link.Email, link.MessageID, link.ExpiresAt = c.message.Recipient, c.message.ID, c.tx.Now.Add(lifetime)
@@ -314,8 +325,11 @@ func (c *composer) mint(ctx context.Context, link db.Link, path string, lifetime
 	if c.linkID, err = c.tx.AddLink(ctx, link, hash); err != nil {
 		return "", err
 	}
-	if link.Purpose == db.PurposeReset || link.Purpose == db.PurposeInvitation {
+	switch link.Purpose {
+	case db.PurposeReset, db.PurposeInvitation:
 		err = c.tx.RevokeLinks(ctx, link.UserID, link.Purpose, db.OpenLinks)
+	case db.PurposeVerifyEmail:
+		err = c.tx.RevokeLinks(ctx, link.UserID, link.Purpose, 1)
 	}
 	return c.url + path + plain, err
 }

@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -23,6 +24,8 @@ import (
 type Local struct {
 	Folder string
 	From   netmail.Address
+
+	mu sync.Mutex // a mail that is listed is not pruned meanwhile
 }
 
 // localKept is how many mails the folder keeps.
@@ -41,6 +44,8 @@ func (l *Local) keep(ctx context.Context, e Envelope) error {
 	if err != nil {
 		return err
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if err := os.MkdirAll(l.Folder, 0o700); err != nil {
 		return err
 	}
@@ -50,7 +55,7 @@ func (l *Local) keep(ctx context.Context, e Envelope) error {
 		return err
 	}
 	_, err = m.WriteTo(file)
-	if err := errors.Join(err, file.Close()); err != nil {
+	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(name+".new", name); err != nil {
@@ -81,7 +86,7 @@ func (l *Local) names() ([]string, error) {
 	}
 	var names []string
 	for _, entry := range entries {
-		if name, ok := strings.CutSuffix(entry.Name(), ".eml"); ok {
+		if name, ok := strings.CutSuffix(entry.Name(), ".eml"); ok && localID.MatchString(name) {
 			names = append(names, name)
 		}
 	}
@@ -95,8 +100,10 @@ type LocalMail struct {
 	Text, HTML      string // empty in a list
 }
 
-// List returns the mails that are kept, newest first.
+// List returns the mails that are kept, newest first, but for those that cannot be read.
 func (l *Local) List() ([]LocalMail, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	names, err := l.names()
 	if err != nil {
 		return nil, err
@@ -104,17 +111,15 @@ func (l *Local) List() ([]LocalMail, error) {
 	slices.Reverse(names)
 	mails := make([]LocalMail, 0, len(names))
 	for _, name := range names {
-		m, err := l.Read(name)
-		if err != nil {
-			return nil, err
+		if m, err := l.Read(name); err == nil {
+			m.Text, m.HTML = "", ""
+			mails = append(mails, m)
 		}
-		m.Text, m.HTML = "", ""
-		mails = append(mails, m)
 	}
 	return mails, nil
 }
 
-var localID = regexp.MustCompile(`^[0-9]{13}-[0-9a-z.]+$`)
+var localID = regexp.MustCompile(`^[0-9]{13}-[0-9a-z.]{1,40}$`)
 
 // Read returns one mail; fs.ErrNotExist when there is none with that id.
 func (l *Local) Read(id string) (LocalMail, error) {

@@ -6,11 +6,15 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	netmail "net/mail"
+	"net/netip"
 	"strings"
 	"time"
 
 	gomail "github.com/wneessen/go-mail"
+	"github.com/wneessen/go-mail/log"
+	"github.com/wneessen/go-mail/smtp"
 
 	"postern/internal/config"
 	"postern/views"
@@ -49,32 +53,75 @@ type SMTP struct {
 	Server config.SMTP
 	From   netmail.Address
 	Host   string // of the portal, to introduce itself with
-	// RootCAs replaces the system's in tests; nil means the system's.
+	// TLS holds whom to trust in tests; nil means whom the system trusts.
 	TLS *tls.Config
 }
 
 // Send implements Sender.
 func (s *SMTP) Send(ctx context.Context, e Envelope) (string, error) {
-	message, err := s.message(ctx, e)
+	message, err := message(ctx, s.From, e)
 	if err != nil {
 		return "", &FailedError{Answer: err.Error(), Permanent: true}
 	}
-	client, err := s.client()
+	line, err := s.dial(ctx, nil)
 	if err != nil {
 		return "", &FailedError{Answer: err.Error()}
 	}
-	dial, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	conn, err := client.DialToSMTPClientWithContext(dial)
-	if err != nil {
-		return "", &FailedError{Answer: err.Error()}
-	}
-	defer client.CloseWithSMTPClient(conn) //nolint:errcheck // the mail's fate is known by then
-	err = client.SendWithSMTPClient(conn, message)
+	defer line.close()
+	err = line.client.SendWithSMTPClient(line.dialogue, message)
 	if err == nil || message.IsDelivered() {
 		return strings.TrimSpace(message.ServerResponse()), nil
 	}
 	return "", failed(err)
+}
+
+// line is a dialogue with the server that has got as far as a sender can be named.
+type line struct {
+	client   *gomail.Client
+	dialogue *smtp.Client
+	conn     net.Conn
+}
+
+// close ends the dialogue, and the connection however the dialogue ended.
+func (l *line) close() {
+	_ = l.client.CloseWithSMTPClient(l.dialogue) // the mail's fate is known by now
+	_ = l.conn.Close()
+}
+
+// dial connects, over TLS where it must be, and signs in. The logger, if any, is told what
+// is said.
+func (s *SMTP) dial(ctx context.Context, logger log.Logger) (*line, error) {
+	l := &line{}
+	client, err := s.client(func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := s.connect(ctx, network, address)
+		l.conn = conn
+		return conn, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if logger != nil {
+		client.SetLogger(logger)
+		client.SetDebugLog(true)
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	l.client = client
+	if l.dialogue, err = client.DialToSMTPClientWithContext(ctx); err != nil {
+		if l.conn != nil { // the library leaves it open
+			err = errors.Join(err, l.conn.Close())
+		}
+		return nil, err
+	}
+	return l, nil
+}
+
+// connect opens the connection, with TLS from the first byte for smtps.
+func (s *SMTP) connect(ctx context.Context, network, address string) (net.Conn, error) {
+	if s.Server.Security == config.TLS {
+		return (&tls.Dialer{Config: s.tls()}).DialContext(ctx, network, address)
+	}
+	return (&net.Dialer{}).DialContext(ctx, network, address)
 }
 
 // failed says what a broken dialogue means for the mail.
@@ -91,9 +138,17 @@ func failed(err error) *FailedError {
 	return f
 }
 
-func (s *SMTP) client() (*gomail.Client, error) {
-	options := []gomail.Option{gomail.WithPort(s.Server.Port), gomail.WithTimeout(dialogueTimeout), gomail.WithHELO(s.Host),
-		gomail.WithoutNoop(), gomail.WithTLSConfig(s.tls())}
+// The ways to sign in, the best first. Those that show the password ask for TLS by
+// themselves, but for a server on this machine.
+var (
+	overTLS    = []gomail.SMTPAuthType{gomail.SMTPAuthSCRAMSHA256, gomail.SMTPAuthSCRAMSHA1, gomail.SMTPAuthPlain, gomail.SMTPAuthLogin}
+	withoutTLS = []gomail.SMTPAuthType{gomail.SMTPAuthPlainNoEnc, gomail.SMTPAuthLoginNoEnc}
+)
+
+func (s *SMTP) client(dial gomail.DialContextFunc) (*gomail.Client, error) {
+	options := []gomail.Option{gomail.WithPort(s.Server.Port), gomail.WithTimeout(dialogueTimeout), gomail.WithHELO(introduction(s.Host)),
+		gomail.WithoutNoop(), gomail.WithTLSConfig(s.tls()), gomail.WithDialContextFunc(dial)}
+	ways := overTLS
 	switch s.Server.Security {
 	case config.TLS:
 		options = append(options, gomail.WithSSL())
@@ -101,15 +156,24 @@ func (s *SMTP) client() (*gomail.Client, error) {
 		options = append(options, gomail.WithTLSPolicy(gomail.TLSMandatory))
 	case config.NoTLS:
 		options = append(options, gomail.WithTLSPolicy(gomail.NoTLS))
+		ways = withoutTLS
 	}
 	if s.Server.User != "" {
-		auth := gomail.SMTPAuthAutoDiscover
-		if s.Server.Security == config.NoTLS {
-			auth = gomail.SMTPAuthPlainNoEnc // to this machine alone
-		}
-		options = append(options, gomail.WithSMTPAuth(auth), gomail.WithUsername(s.Server.User), gomail.WithPassword(s.Server.Password))
+		options = append(options, gomail.WithOpportunisticSMTPAuth(ways...), gomail.WithUsername(s.Server.User), gomail.WithPassword(s.Server.Password))
 	}
 	return gomail.NewClient(s.Server.Host, options...)
+}
+
+// introduction is a host as it is said in EHLO: addresses stand in brackets (RFC 5321 4.1.3).
+func introduction(host string) string {
+	address, err := netip.ParseAddr(host)
+	switch {
+	case err != nil:
+		return host
+	case address.Is6():
+		return "[IPv6:" + host + "]"
+	}
+	return "[" + host + "]"
 }
 
 func (s *SMTP) tls() *tls.Config {
@@ -127,7 +191,7 @@ func (s *SMTP) message(ctx context.Context, e Envelope) (*gomail.Msg, error) {
 
 // message writes the mail with its headers, as plain text and as HTML.
 func message(ctx context.Context, from netmail.Address, e Envelope) (*gomail.Msg, error) {
-	m := gomail.NewMsg(gomail.WithEncoding(gomail.EncodingQP))
+	m := gomail.NewMsg(gomail.WithEncoding(gomail.EncodingQP), gomail.WithNoDefaultUserAgent())
 	if err := m.From(from.String()); err != nil {
 		return nil, fmt.Errorf("sender: %w", err)
 	}

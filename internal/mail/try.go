@@ -2,7 +2,6 @@ package mail
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -13,24 +12,17 @@ import (
 // Try goes through the dialogue with the server (connection, TLS, authentication, sender)
 // without sending anything, and returns what was said, step by step, secrets left out.
 func (s *SMTP) Try(ctx context.Context) (steps []string, err error) {
-	client, err := s.client()
-	if err != nil {
-		return nil, err
-	}
 	said := &dialogue{}
-	client.SetLogger(said)
-	client.SetDebugLog(true)
-	dial, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	conn, err := client.DialToSMTPClientWithContext(dial)
+	line, err := s.dial(ctx, said)
 	if err != nil {
 		return said.steps(), fmt.Errorf("%s:%d: %w", s.Server.Host, s.Server.Port, err)
 	}
-	err = conn.Mail(s.From.Address)
+	err = line.dialogue.Mail("<" + s.From.Address + ">")
 	if err == nil {
-		err = conn.Reset()
+		err = line.dialogue.Reset()
 	}
-	return said.steps(), errors.Join(err, client.CloseWithSMTPClient(conn))
+	line.close()
+	return said.steps(), err
 }
 
 // dialogue keeps what client and server said to each other.

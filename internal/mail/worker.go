@@ -104,10 +104,7 @@ func (w *Worker) drain(ctx context.Context, slots chan struct{}, running *sync.W
 			if errors.Is(err, db.ErrNotFound) {
 				continue // another node has it
 			}
-			w.failed(ctx, "make a mail", err)
-			if !db.Unavailable(err) {
-				w.postpone(work, message)
-			}
+			w.failed(ctx, "claim a mail", err)
 			return
 		}
 		if composed == nil {
@@ -131,19 +128,8 @@ func (w *Worker) failed(ctx context.Context, what string, err error) {
 	}
 }
 
-// postpone lets a message that cannot be made into a mail wait, so that others get through.
-func (w *Worker) postpone(ctx context.Context, m db.Message) {
-	if m.ID == 0 {
-		return
-	}
-	err := w.DB.Update(ctx, func(tx *db.Tx) error {
-		return tx.RequeueMessage(ctx, m.ID, backOff(m.Attempts), "the mail could not be made: see the log")
-	})
-	w.failedUnless(ctx, err, "postpone a mail")
-}
-
 // claim takes a message and makes the mail, in one transaction; nil for a message that was
-// dropped instead.
+// dropped instead, or that cannot be made into a mail and waits, so that others get through.
 func (w *Worker) claim(ctx context.Context) (message db.Message, composed *letter, err error) {
 	current, err := w.Settings.Current(ctx)
 	if err != nil {
@@ -156,14 +142,24 @@ func (w *Worker) claim(ctx context.Context) (message db.Message, composed *lette
 		c := composer{url: w.URL, settings: current, tx: tx, message: message}
 		made, err := c.compose(ctx)
 		if drop, ok := errors.AsType[dropped](err); ok {
-			return tx.FinishMessage(ctx, message.ID, db.MessageDropped, drop.reason)
-		} else if err != nil {
-			return fmt.Errorf("message %d: %w", message.ID, err)
+			return tx.FinishMessage(ctx, message, db.MessageDropped, drop.reason)
+		}
+		if errors.Is(err, errUnmakeable) {
+			w.Log.ErrorContext(ctx, "mail: a message cannot be made into a mail", "message", message.ID, "kind", string(message.Kind), "error", err)
+			return retryOrGiveUp(ctx, tx, message, err.Error(), false)
 		}
 		composed = &made
-		return nil
+		return err
 	})
 	return message, composed, err
+}
+
+// retryOrGiveUp lets a message wait for its next attempt, or records that there is none.
+func retryOrGiveUp(ctx context.Context, tx *db.Tx, m db.Message, answer string, permanent bool) error {
+	if permanent || tx.Now.Sub(m.CreatedAt) > giveUpAfter {
+		return tx.FinishMessage(ctx, m, db.MessageFailed, shorten(answer))
+	}
+	return tx.RequeueMessage(ctx, m, backOff(m.Attempts), shorten(answer))
 }
 
 // send hands the mail over and records its fate.
@@ -193,7 +189,7 @@ func (w *Worker) handOver(ctx context.Context, m db.Message, composed letter) (s
 			case <-ctx.Done():
 				return
 			case <-ticker.C:
-				err := w.DB.Update(ctx, func(tx *db.Tx) error { return tx.ExtendLease(ctx, m.ID, lease) })
+				err := w.DB.Update(ctx, func(tx *db.Tx) error { return tx.ExtendLease(ctx, m, lease) })
 				w.failedUnless(ctx, err, "keep a lease")
 			}
 		}
@@ -211,7 +207,7 @@ func (w *Worker) failedUnless(ctx context.Context, err error, what string) {
 func (w *Worker) record(ctx context.Context, tx *db.Tx, m db.Message, composed letter, answer string, sent error) error {
 	if sent == nil {
 		w.Log.InfoContext(ctx, "mail sent", "message", m.ID, "kind", string(m.Kind), "attempt", m.Attempts)
-		return tx.FinishMessage(ctx, m.ID, db.MessageSent, shorten(answer))
+		return tx.FinishMessage(ctx, m, db.MessageSent, shorten(answer))
 	}
 	failure, ok := errors.AsType[*FailedError](sent)
 	if !ok {
@@ -224,10 +220,7 @@ func (w *Worker) record(ctx context.Context, tx *db.Tx, m db.Message, composed l
 			return err
 		}
 	}
-	if failure.Permanent || tx.Now.Sub(m.CreatedAt) > giveUpAfter {
-		return tx.FinishMessage(ctx, m.ID, db.MessageFailed, shorten(failure.Answer))
-	}
-	return tx.RequeueMessage(ctx, m.ID, backOff(m.Attempts), shorten(failure.Answer))
+	return retryOrGiveUp(ctx, tx, m, failure.Answer, failure.Permanent)
 }
 
 // backOff is how long a message waits after that many attempts: 30 s, doubled up to an

@@ -118,8 +118,8 @@ func (m *Manager) Save(ctx context.Context) error {
 // Put keeps a value in the session of a signed-in user.
 func (m *Manager) Put(ctx context.Context, key, value string) { m.scs.Put(ctx, key, value) }
 
-// Pop takes a value out of the session; empty when it is not there.
-func (m *Manager) Pop(ctx context.Context, key string) string { return m.scs.PopString(ctx, key) }
+// Get returns a value of the session; empty when it is not there.
+func (m *Manager) Get(ctx context.Context, key string) string { return m.scs.GetString(ctx, key) }
 
 // WriteCookie hands the browser the token of its new or renewed session.
 func (m *Manager) WriteCookie(ctx context.Context, w http.ResponseWriter, plain string) {
