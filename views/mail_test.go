@@ -138,18 +138,6 @@ func TestNoNameBecomesALinkInAMail(t *testing.T) {
 	}
 }
 
-// A username holds dots, too, and whoever changed it may be the thief that the mail warns of.
-func TestNoUsernameBecomesALinkInAMail(t *testing.T) {
-	for _, username := range []string{"evil.example", "www.evil.example"} {
-		m := views.UsernameChangedMail(facts("Ann"), username, portalURL+"/not-me/abc")
-		for _, text := range []string{m.Text(), shown(rendered(t, m))} {
-			if found := linked.FindString(known.ReplaceAllString(text, "")); found != "" {
-				t.Errorf("the username %q makes mail programs link %q:\n%s", username, found, text)
-			}
-		}
-	}
-}
-
 // F1, F2, F3
 func TestNoNameBecomesMarkupInAMail(t *testing.T) {
 	for _, name := range []string{`<b>Eve</b>`, `"><script>alert(1)</script>`, `" onmouseover="alert(1)`, `' style='x`, `<img src=x onerror=alert(1)>`, `</p></div></body></html>`,

@@ -187,9 +187,9 @@ func TestAProfileIsStoredWholeOrNotAtAll(t *testing.T) {
 		own, other := entered(t, p, ann), entered(t, p, ann)
 		c := live(t, p, own)
 		for field, form := range map[string]account.Profile{
-			"name":      {Name: " ", Phone: "1", TimeZone: "UTC"},
-			"phone":     {Name: "Ann", Phone: "call me", TimeZone: "UTC"},
-			"time_zone": {Name: "Ann", Phone: "1", TimeZone: "Mars/Olympus"},
+			"name":           {Name: " ", Phone: "1", TimeZone: "UTC"},
+			"phone":          {Name: "Ann", Phone: "call me", TimeZone: "UTC"},
+			"time_zone":      {Name: "Ann", Phone: "1", TimeZone: "Mars/Olympus"},
 			"notify_sign_in": {Name: "Ann", Phone: "1", TimeZone: "UTC", NotifySignIn: "on"},
 		} {
 			err := p.Account.ChangeProfile(t.Context(), as(c), c.User, form)

@@ -21,7 +21,7 @@ func TestOnlyTheStoredAddressIsMailed(t *testing.T) {
 		person(t, p, directory.NewUser{Email: "Mike.Kim@acme.example"})
 		ask(t, p, " MIKE.kim@ACME.example ")
 		wantMails(t, p, "Password change request > Mike.Kim@acme.example")
-		for _, unknown := range []string{"nobody@acme.example", "mike.kim@acme.example.evil.example", "m%@acme.example", "mike_kim@acme.example"} {
+		for _, unknown := range []string{"nobody@acme.example", "mike.kim@acme.example.evil.example", "mike_kim@acme.example", "mike.ki_@acme.example"} {
 			ask(t, p, unknown)
 		}
 		wantMails(t, p)
