@@ -166,7 +166,11 @@ func (d *DB) Update(ctx context.Context, change func(*Tx) error) error {
 	if err := change(&Tx{Reader: Reader{tx}, Now: d.Now()}); err != nil {
 		return err
 	}
-	if err := tx.Commit(); err != nil {
+	err = tx.Commit()
+	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+		err = ctx.Err() // what had it rolled back a moment before
+	}
+	if err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil

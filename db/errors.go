@@ -59,8 +59,8 @@ func Unavailable(err error) bool {
 		return false
 	}
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-		// Connection, resources, operator intervention, serialization.
-		for _, class := range []string{"08", "53", "57", "40"} {
+		// Connection, resources, operator intervention, serialization, a server that only reads.
+		for _, class := range []string{"08", "53", "57", "40", "25006"} {
 			if strings.HasPrefix(e.Code, class) {
 				return true
 			}

@@ -40,20 +40,6 @@ func TestOnlyWhatMayPassAsksToTryAgain(t *testing.T) {
 	})
 }
 
-// At a stop, requests may outlive the database by a moment.
-func TestAClosedDatabaseAsksToTryAgain(t *testing.T) {
-	eachConfig(t, func(t *testing.T, cfg db.Config) {
-		d, err := db.Open(t.Context(), cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		closing(t, d)
-		wantUnavailable(t, "writing", writeFact(t.Context(), d))
-		_, err = d.Reader().Fact(t.Context(), "a")
-		wantUnavailable(t, "reading", err)
-	})
-}
-
 // Somebody else keeps what this one needs, and time runs out.
 func TestWhoWaitsTooLongForAnotherIsAskedToTryAgain(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB, _ *dbtest.Clock) {

@@ -61,6 +61,11 @@ func (tx *Tx) AddLink(ctx context.Context, l Link, hash []byte) (id int64, err e
 // UseLink uses an open link up. Of any number at once, one succeeds; the others, and a
 // link that has expired or been revoked, get ErrNotFound.
 func (tx *Tx) UseLink(ctx context.Context, id int64) error {
+	// The user first, as everywhere: two links of one user that are used at once would wait
+	// for each other, and what is read of the user next must not be from before.
+	if _, err := tx.exec(ctx, `UPDATE user_account SET epoch = epoch WHERE id = (SELECT user_id FROM link WHERE id = $1)`, id); err != nil {
+		return err
+	}
 	return tx.one(ctx, `UPDATE link SET used_at = $1
 		WHERE id = $2 AND used_at = 0 AND revoked_at = 0 AND expires_at > $1`, tx.Now, id)
 }
@@ -94,12 +99,13 @@ func (tx *Tx) CountLinkFailure(ctx context.Context, id, limit int64) (failures i
 	return failures, notFound(err)
 }
 
-// VoidLaterRestores uses up every other not-me link of the user that would restore an
-// address given up later than the one of this link: the earliest owner of the account
-// wins, and a thief who changed the address twice cannot change it back.
+// VoidLaterRestores takes from every other not-me link of the user the address that was
+// given up later than the one of this link: the earliest owner of the account wins, and a
+// thief who changed the address cannot change it back. What came later is told by the
+// messages; the links themselves are made when the mails go out, which may be in any order.
 func (tx *Tx) VoidLaterRestores(ctx context.Context, l Link) error {
 	_, err := tx.exec(ctx, `UPDATE link SET restore_email = ''
-		WHERE user_id = $1 AND purpose = 'not_me' AND restore_email <> '' AND id > $2`, l.UserID, l.ID)
+		WHERE user_id = $1 AND purpose = 'not_me' AND restore_email <> '' AND message_id > $2`, l.UserID, l.MessageID)
 	return err
 }
 

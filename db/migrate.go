@@ -38,8 +38,12 @@ func (d *DB) Migrate(ctx context.Context) error {
 }
 
 // Migrated says whether the schema is the one this program was built for. A database that
-// was never migrated is not; one that is newer is ErrNewer.
+// was never migrated is not; one that is newer is ErrNewer. It writes nothing.
 func (d *DB) Migrated(ctx context.Context) (bool, error) {
+	// goose would make its table in an empty one, which would be empty no more.
+	if empty, err := d.Empty(ctx); empty || err != nil {
+		return false, err
+	}
 	provider, err := d.provider()
 	if err != nil {
 		return false, err
@@ -90,7 +94,7 @@ func (d *DB) provider() (*goose.Provider, error) {
 	dialect := goose.DialectSQLite3
 	if d.engine == PostgreSQL {
 		dialect = goose.DialectPostgres
-		locker, err := lock.NewPostgresSessionLocker()
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // seconds between tries, tries
 		if err != nil {
 			return nil, fmt.Errorf("migrations: %w", err)
 		}

@@ -49,7 +49,6 @@ type MessageData struct {
 	Username  string `json:"username,omitempty"`
 	TokenHash []byte `json:"token_hash,omitempty"`
 
-	OldEmail string `json:"old_email,omitempty"`
 	NewEmail string `json:"new_email,omitempty"`
 	// AboutUserID is whom a mail to somebody else is about.
 	AboutUserID int64 `json:"about_user_id,omitempty"`

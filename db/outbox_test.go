@@ -83,7 +83,7 @@ func extend(t *testing.T, d *db.DB, m db.Message) {
 func TestAMessageComesBackAsStored(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB, clock *dbtest.Clock) {
 		want := db.Message{Kind: db.MessageEmailChanged, UserID: 7, Recipient: "ann@acme.example", State: db.MessageQueued,
-			DueAt: d.Now(), CreatedAt: d.Now(), Data: db.MessageData{Email: "é", Username: "u", TokenHash: []byte{0, 255}, OldEmail: "o", NewEmail: "n",
+			DueAt: d.Now(), CreatedAt: d.Now(), Data: db.MessageData{Email: "é", Username: "u", TokenHash: []byte{0, 255}, NewEmail: "n",
 				AboutUserID: 8, By: "operator", Address: "192.0.2.1", UserAgent: "<\u2028>", RequestID: "R"}}
 		update(t, d, func(tx *db.Tx) error { return tx.Enqueue(t.Context(), want) })
 		want.ID = number(t, d, `SELECT max(id) FROM outbox`)

@@ -21,7 +21,7 @@ func (p *prepared) statement(ctx context.Context, query string) *sql.Stmt {
 	if known, ok := p.statements.Load(query); ok {
 		return known.(*sql.Stmt)
 	}
-	statement, err := p.pool.PrepareContext(context.WithoutCancel(ctx), query)
+	statement, err := p.pool.PrepareContext(ctx, query)
 	if err != nil {
 		return nil
 	}

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"strings"
 )
@@ -116,7 +117,7 @@ func (r Reader) Users(ctx context.Context, after int64, limit int) ([]User, erro
 // the organization only, or, for organization 0, those over everybody.
 func (r Reader) Administrators(ctx context.Context, organizationID int64) ([]User, error) {
 	rows, err := r.q.QueryContext(ctx, `SELECT `+userColumns+userTables+`
-		WHERE u.active AND u.deleted_at = 0 AND u.password_set_at > 0 AND u.closed_at = 0
+		WHERE u.active AND COALESCE(o.active, TRUE) AND u.deleted_at = 0 AND u.password_set_at > 0 AND u.closed_at = 0
 			AND ' ' || r.permissions || ' ' LIKE '% users.edit %'
 			AND ((r.scope = 'organization' AND u.organization_id = $1) OR (r.scope = 'everybody' AND CAST($1 AS BIGINT) = 0))
 		ORDER BY u.id LIMIT 10`, organizationID)
@@ -125,8 +126,8 @@ func (r Reader) Administrators(ctx context.Context, organizationID int64) ([]Use
 
 // ActiveOwners counts the users with the built-in role owner who can sign in.
 func (r Reader) ActiveOwners(ctx context.Context) (n int, err error) {
-	err = r.q.QueryRowContext(ctx, `SELECT count(*) FROM user_account
-		WHERE role = 'owner' AND active AND deleted_at = 0 AND password_set_at > 0 AND closed_at = 0`).Scan(&n)
+	err = r.q.QueryRowContext(ctx, `SELECT count(*)`+userTables+`WHERE u.role = 'owner' AND u.active AND COALESCE(o.active, TRUE)
+		AND u.deleted_at = 0 AND u.password_set_at > 0 AND u.closed_at = 0`).Scan(&n)
 	return n, err
 }
 
@@ -216,9 +217,9 @@ func (tx *Tx) UnlockUser(ctx context.Context, userID int64) error {
 	return tx.one(ctx, `UPDATE user_account SET closed_at = 0, wrong_passwords = 0 WHERE id = $1 AND deleted_at = 0`, userID)
 }
 
-// RecordSignIn notes a full sign-in, and forgets the wrong passwords before it.
+// RecordSignIn notes a full sign-in.
 func (tx *Tx) RecordSignIn(ctx context.Context, userID int64) error {
-	return tx.one(ctx, `UPDATE user_account SET last_sign_in_at = $1, wrong_passwords = 0 WHERE id = $2`, tx.Now, userID)
+	return tx.one(ctx, `UPDATE user_account SET last_sign_in_at = $1 WHERE id = $2`, tx.Now, userID)
 }
 
 // RecordAcceptance notes that the user accepted an invitation.
@@ -226,10 +227,20 @@ func (tx *Tx) RecordAcceptance(ctx context.Context, userID int64) error {
 	return tx.one(ctx, `UPDATE user_account SET invitation_accepted_at = $1 WHERE id = $2`, tx.Now, userID)
 }
 
-// CountWrongPassword adds to the wrong passwords in a row. User 0 stands for an unknown
-// one, which costs the same.
-func (tx *Tx) CountWrongPassword(ctx context.Context, userID int64) error {
-	_, err := tx.exec(ctx, `UPDATE user_account SET wrong_passwords = wrong_passwords + 1 WHERE id = $1`, userID)
+// CountWrongPassword adds to the wrong passwords in a row, and returns how many there are.
+// User 0 stands for an unknown one, which costs the same and has none.
+func (tx *Tx) CountWrongPassword(ctx context.Context, userID int64) (count int64, err error) {
+	err = tx.q.QueryRowContext(ctx, `UPDATE user_account SET wrong_passwords = wrong_passwords + 1 WHERE id = $1
+		RETURNING wrong_passwords`, userID).Scan(&count)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return count, err
+}
+
+// ForgetWrongPasswords starts counting anew.
+func (tx *Tx) ForgetWrongPasswords(ctx context.Context, userID int64) error {
+	_, err := tx.exec(ctx, `UPDATE user_account SET wrong_passwords = 0 WHERE id = $1`, userID)
 	return err
 }
 
@@ -248,7 +259,8 @@ func (tx *Tx) EndAccess(ctx context.Context, userID, epoch, keepSession int64) (
 		tx.Now, userID, keepSession); err != nil {
 		return 0, err
 	}
-	if _, err := tx.exec(ctx, `UPDATE session SET epoch = $1 WHERE id = $2 AND ended_at = 0`, epoch+1, keepSession); err != nil {
+	if _, err := tx.exec(ctx, `UPDATE session SET epoch = $1 WHERE id = $2 AND user_id = $3 AND ended_at = 0`,
+		epoch+1, keepSession, userID); err != nil {
 		return 0, err
 	}
 	_, err = tx.exec(ctx, `UPDATE link SET revoked_at = $1
@@ -258,11 +270,13 @@ func (tx *Tx) EndAccess(ctx context.Context, userID, epoch, keepSession int64) (
 
 // EndOrganizationAccess is EndAccess for everybody in an organization.
 func (tx *Tx) EndOrganizationAccess(ctx context.Context, organizationID int64) error {
+	// The users first, as in EndAccess: two that take rows in different orders would wait
+	// for each other.
 	for _, end := range []string{
+		`UPDATE user_account SET epoch = epoch + 1, epoch_at = $1, pending_email = '' WHERE organization_id = $2`,
 		`UPDATE session SET ended_at = $1 WHERE ended_at = 0 AND user_id IN (SELECT id FROM user_account WHERE organization_id = $2)`,
 		`UPDATE link SET revoked_at = $1 WHERE used_at = 0 AND revoked_at = 0 AND purpose <> 'not_me'
 			AND user_id IN (SELECT id FROM user_account WHERE organization_id = $2)`,
-		`UPDATE user_account SET epoch = epoch + 1, epoch_at = $1, pending_email = '' WHERE organization_id = $2`,
 	} {
 		if _, err := tx.exec(ctx, end, tx.Now, organizationID); err != nil {
 			return err
@@ -274,6 +288,10 @@ func (tx *Tx) EndOrganizationAccess(ctx context.Context, organizationID int64) e
 // EmptyUser removes all that is the person's own and frees the address and the username;
 // the id stays, for the audit trail.
 func (tx *Tx) EmptyUser(ctx context.Context, userID int64) error {
+	// First, because a mail that is being made holds its message and then wants the user.
+	if _, err := tx.exec(ctx, `DELETE FROM outbox WHERE user_id = $1`, userID); err != nil {
+		return err
+	}
 	err := tx.one(ctx, `UPDATE user_account SET email = '', email_folded = 'deleted ' || id, username = NULL, name = '', phone = '',
 			time_zone = 'UTC', organization_id = NULL, role = 'customer', active = FALSE, password_hash = '', pending_email = '',
 			deleted_at = $1
@@ -285,7 +303,6 @@ func (tx *Tx) EmptyUser(ctx context.Context, userID int64) error {
 		`DELETE FROM link WHERE user_id = $1`,
 		`DELETE FROM session WHERE user_id = $1`,
 		`DELETE FROM browser WHERE user_id = $1`,
-		`DELETE FROM outbox WHERE user_id = $1`,
 		`UPDATE organization SET contact_owner_id = NULL WHERE contact_owner_id = $1`,
 	} {
 		if _, err := tx.exec(ctx, clean, userID); err != nil {
@@ -295,7 +312,8 @@ func (tx *Tx) EmptyUser(ctx context.Context, userID int64) error {
 	return nil
 }
 
-// Helpers are the people a user can turn to, besides the portal's support contact.
+// Helpers are the people a user can turn to, besides the portal's support contact. All of
+// them can sign in.
 type Helpers struct {
 	Administrators []User // of the user's organization, without the user
 	ContactOwner   User   // the zero User when there is none
@@ -318,7 +336,10 @@ func (r Reader) Helpers(ctx context.Context, u User) (h Helpers, err error) {
 	if u.ContactOwnerID == 0 || u.ContactOwnerID == u.ID {
 		return h, nil
 	}
-	h.ContactOwner, err = r.User(ctx, u.ContactOwnerID)
+	owner, err := r.User(ctx, u.ContactOwnerID)
+	if err == nil && owner.Enabled() && owner.ClosedAt == 0 {
+		h.ContactOwner = owner
+	}
 	if errors.Is(err, ErrNotFound) {
 		err = nil
 	}

@@ -135,8 +135,9 @@ func TestAUserComesBackAsStored(t *testing.T) {
 			t.Errorf("stored: %+v", bob)
 		}
 		update(t, d, func(tx *db.Tx) error {
+			_, wrong := tx.CountWrongPassword(t.Context(), bob.ID)
 			return errors.Join(tx.SetOrganizationActive(t.Context(), acme, false), tx.SetContactOwner(t.Context(), acme, alone.ID),
-				tx.SetProfile(t.Context(), bob.ID, db.Profile{Name: "Bob", TimeZone: "UTC"}), tx.CountWrongPassword(t.Context(), bob.ID))
+				tx.SetProfile(t.Context(), bob.ID, db.Profile{Name: "Bob", TimeZone: "UTC"}), wrong)
 		})
 		bob = user(t, d, bob.ID)
 		if bob.OrganizationActive || bob.Enabled() || bob.ContactOwnerID != alone.ID || bob.NotifySignIn || bob.Name != "Bob" || bob.WrongPasswords != 1 {

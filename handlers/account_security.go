@@ -90,7 +90,7 @@ func (s *Server) showCancelEmail(q *request) error {
 }
 
 func (s *Server) cancelEmail(q *request) error {
-	if err := s.Account.CancelEmailChange(q.Context(), q.current); err != nil {
+	if err := s.Account.CancelEmailChange(q.Context(), q.visit.Actor, q.current); err != nil {
 		return err
 	}
 	q.notify(views.NoticeEmailCancelled)

@@ -22,7 +22,7 @@ func (s *Service) Reauthenticate(ctx context.Context, actor db.Actor, c *session
 		if err := s.Throttle.Proven(ctx, tx, c.User.ID); err != nil {
 			return err
 		}
-		if sessionToken, err = renew(ctx, tx, c.Session.ID); err != nil {
+		if sessionToken, err = renew(ctx, tx, c.Session.ID, true); err != nil {
 			return err
 		}
 		return audit.Record(ctx, tx, audit.Event{Action: audit.Reauthenticated, Actor: actor, User: c.User,
@@ -40,8 +40,8 @@ func (s *Service) prove(ctx context.Context, actor db.Actor, user db.User, field
 	if err := s.DB.Update(ctx, func(tx *db.Tx) error { return s.Throttle.Proof(ctx, tx, user.ID) }); err != nil {
 		return err
 	}
-	ok, _, err := s.Hasher.Verify(ctx, password.SignedIn, user.PasswordHash, typed)
-	if err != nil && !errors.Is(err, password.ErrTooLong) && !errors.Is(err, password.ErrUnusable) {
+	ok, _, err := s.verify(ctx, password.SignedIn, user, typed)
+	if err != nil {
 		return err
 	}
 	if ok {
@@ -54,10 +54,11 @@ func (s *Service) prove(ctx context.Context, actor db.Actor, user db.User, field
 	return errors.Join(err, input.Refuse(field, input.WrongPassword))
 }
 
-// renew gives the session a new token, so that one seen before the proof is worth nothing.
-func renew(ctx context.Context, tx *db.Tx, sessionID int64) (string, error) {
+// renew gives the session a new token, so that one seen before is worth nothing; proven says
+// that the user has just proven who they are.
+func renew(ctx context.Context, tx *db.Tx, sessionID int64, proven bool) (string, error) {
 	plain, hash := token.New()
-	return plain, tx.RenewSession(ctx, sessionID, hash, true)
+	return plain, tx.RenewSession(ctx, sessionID, hash, proven)
 }
 
 // ChangePassword sets a new password for a signed-in user who knows the present one. It
@@ -79,7 +80,7 @@ func (s *Service) ChangePassword(ctx context.Context, actor db.Actor, c *session
 		// The present password was right all the same.
 		return "", errors.Join(err, s.DB.Update(ctx, func(tx *db.Tx) error { return s.Throttle.Proven(ctx, tx, c.User.ID) }))
 	}
-	return s.changeCredential(ctx, actor, c, func(tx *db.Tx) error {
+	return s.changeCredential(ctx, c, true, func(tx *db.Tx) error {
 		if err := tx.SetPassword(ctx, c.User.ID, hash); err != nil {
 			return err
 		}
@@ -97,7 +98,7 @@ func (s *Service) ChangeUsername(ctx context.Context, actor db.Actor, c *session
 	if problem != "" {
 		return "", input.Refuse("username", problem)
 	}
-	sessionToken, err = s.changeCredential(ctx, actor, c, func(tx *db.Tx) error {
+	sessionToken, err = s.changeCredential(ctx, c, false, func(tx *db.Tx) error {
 		if err := tx.SetUsername(ctx, c.User.ID, username); err != nil {
 			return err
 		}
@@ -111,8 +112,8 @@ func (s *Service) ChangeUsername(ctx context.Context, actor db.Actor, c *session
 }
 
 // changeCredential ends all access but the session in hand, makes the change, and gives
-// the session a new token.
-func (s *Service) changeCredential(ctx context.Context, actor db.Actor, c *session.Current, change func(*db.Tx) error) (sessionToken string, err error) {
+// the session a new token. Proven says that the password came with it.
+func (s *Service) changeCredential(ctx context.Context, c *session.Current, proven bool, change func(*db.Tx) error) (sessionToken string, err error) {
 	err = s.update(ctx, func(tx *db.Tx) error {
 		if _, err := tx.EndAccess(ctx, c.User.ID, c.User.Epoch, c.Session.ID); err != nil {
 			return err
@@ -120,7 +121,7 @@ func (s *Service) changeCredential(ctx context.Context, actor db.Actor, c *sessi
 		if err := change(tx); err != nil {
 			return err
 		}
-		sessionToken, err = renew(ctx, tx, c.Session.ID)
+		sessionToken, err = renew(ctx, tx, c.Session.ID, proven)
 		return err
 	})
 	return sessionToken, err

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -26,6 +27,10 @@ func (s *Service) RequestEmailChange(ctx context.Context, actor db.Actor, c *ses
 		return err
 	}
 	return s.update(ctx, func(tx *db.Tx) error {
+		// The session may have ended meanwhile, with all that was asked for in it.
+		if user, err := tx.User(ctx, c.User.ID); err != nil || user.Epoch != c.User.Epoch {
+			return cmp.Or(err, db.ErrNotFound)
+		}
 		if err := unused(ctx, tx.Reader, c.User.ID, address, "email"); err != nil {
 			return err
 		}
@@ -48,12 +53,15 @@ func (s *Service) RequestEmailChange(ctx context.Context, actor db.Actor, c *ses
 }
 
 // CancelEmailChange forgets an address that waits for its confirmation.
-func (s *Service) CancelEmailChange(ctx context.Context, c *session.Current) error {
+func (s *Service) CancelEmailChange(ctx context.Context, actor db.Actor, c *session.Current) error {
 	return s.DB.Update(ctx, func(tx *db.Tx) error {
 		if err := tx.RevokeLinks(ctx, c.User.ID, db.PurposeVerifyEmail, 0); err != nil {
 			return err
 		}
-		return tx.SetPendingEmail(ctx, c.User.ID, "")
+		if err := tx.SetPendingEmail(ctx, c.User.ID, ""); err != nil {
+			return err
+		}
+		return audit.Record(ctx, tx, audit.Event{Action: audit.EmailChangeCancelled, Actor: actor, User: c.User})
 	})
 }
 
@@ -78,7 +86,7 @@ func (s *Service) ConfirmEmail(ctx context.Context, v Visit, c *session.Current,
 	if user.ID != c.User.ID || link.Email != user.PendingEmail {
 		return "", ErrDeadLink
 	}
-	sessionToken, err = s.changeCredential(ctx, v.Actor, c, func(tx *db.Tx) error {
+	sessionToken, err = s.changeCredential(ctx, c, false, func(tx *db.Tx) error {
 		if err := unused(ctx, tx.Reader, user.ID, link.Email, ""); err != nil {
 			return err
 		}
@@ -86,7 +94,7 @@ func (s *Service) ConfirmEmail(ctx context.Context, v Visit, c *session.Current,
 			return err
 		}
 		if err := tx.Enqueue(ctx, db.Message{Kind: db.MessageEmailChanged, UserID: user.ID, Recipient: user.Email,
-			Data: db.MessageData{OldEmail: user.Email, NewEmail: link.Email, Address: v.Actor.Address, UserAgent: v.Actor.UserAgent}}); err != nil {
+			Data: db.MessageData{NewEmail: link.Email, Address: v.Actor.Address, UserAgent: v.Actor.UserAgent}}); err != nil {
 			return err
 		}
 		return audit.Record(ctx, tx, audit.Event{Action: audit.EmailChanged, Actor: v.Actor, User: user,

@@ -86,7 +86,8 @@ func TestOnlyTheNewestRequestedAddressCanBeConfirmed(t *testing.T) {
 		first, _ := askEmail(t, p, own, "first@acme.example")
 		second, _ := askEmail(t, p, own, "second@acme.example")
 		wantDead(t, "superseded", confirm(first))
-		must(t, p.Account.CancelEmailChange(t.Context(), live(t, p, own)))
+		c := live(t, p, own)
+		must(t, p.Account.CancelEmailChange(t.Context(), as(c), c))
 		wantDead(t, "cancelled", confirm(second))
 
 		// What waits in the outbox is superseded, too.

@@ -16,6 +16,7 @@ import (
 // address the old one is restored. The user and their administrators are told. A link that
 // does not work is ErrDeadLink. It returns whose account it was.
 func (s *Service) ReportNotMe(ctx context.Context, v Visit, plain string) (db.User, error) {
+	v = v.unnamed()
 	link, user, err := s.checkedLink(ctx, v, db.PurposeNotMe, plain)
 	if err != nil {
 		return db.User{}, err

@@ -19,6 +19,7 @@ const usernameTries = 5
 // token of the browser, which is known from now on. A link that does not work is
 // ErrDeadLink, a form that does not pass an *input.Error.
 func (s *Service) ResetPassword(ctx context.Context, v Visit, plain, username string, form NewPassword) (browser string, err error) {
+	v = v.unnamed()
 	link, user, err := s.checkedLink(ctx, v, db.PurposeReset, plain)
 	if err != nil {
 		return "", err
@@ -37,7 +38,6 @@ func (s *Service) ResetPassword(ctx context.Context, v Visit, plain, username st
 		return "", err
 	}
 	err = s.update(ctx, func(tx *db.Tx) error {
-		v.Actor.UserID = 0 // a link says whose it is, not who holds it
 		browser, err = s.setByLink(ctx, tx, v, link, hash)
 		if err != nil {
 			return err
@@ -53,6 +53,7 @@ func (s *Service) ResetPassword(ctx context.Context, v Visit, plain, username st
 
 // AcceptInvitation sets the first password of an invited user, under the same rules.
 func (s *Service) AcceptInvitation(ctx context.Context, v Visit, plain string, form NewPassword) (browser string, err error) {
+	v = v.unnamed()
 	link, user, err := s.checkedLink(ctx, v, db.PurposeInvitation, plain)
 	if err != nil {
 		return "", err
@@ -100,7 +101,7 @@ func (s *Service) setByLink(ctx context.Context, tx *db.Tx, v Visit, link db.Lin
 	if err := tx.SetPassword(ctx, user.ID, hash); err != nil {
 		return "", err
 	}
-	if err := s.Throttle.Forget(ctx, tx, db.FoldEmail(user.Email), user.Username); err != nil {
+	if err := s.Throttle.Forget(ctx, tx, user); err != nil {
 		return "", err
 	}
 	return remember(ctx, tx, v, user)

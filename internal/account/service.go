@@ -6,6 +6,7 @@ package account
 
 import (
 	"context"
+	"log/slog"
 	"errors"
 	"net/netip"
 	"sync/atomic"
@@ -31,6 +32,7 @@ type Service struct {
 	Hasher   *password.Hasher
 	Judge    *password.Judge
 	Throttle *throttle.Throttle
+	Log      *slog.Logger
 	// Host is the portal's host name; its words are refused in passwords.
 	Host string
 	// MailQueued tells the outbox worker of this process that there is work.
@@ -44,6 +46,13 @@ type Visit struct {
 	Actor   db.Actor
 	Address netip.Addr
 	Browser string // the browser's token; empty or mangled when it has none
+}
+
+// unnamed is the visit for what a mailed link allows: a link says whose it is, not who
+// holds it, even where the browser is signed in.
+func (v Visit) unnamed() Visit {
+	v.Actor.Kind, v.Actor.UserID, v.Actor.SessionID = db.ActorVisitor, 0, 0
+	return v
 }
 
 // update runs a use case's transaction and wakes the worker for the mail it queued.

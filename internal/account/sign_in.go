@@ -29,27 +29,27 @@ func (s *Service) SignIn(ctx context.Context, v Visit, login, typed string) (Sig
 	if err != nil {
 		return SignedIn{}, err
 	}
-	var stopped bool
+	var failures int64
 	err = s.DB.Update(ctx, func(tx *db.Tx) (err error) {
-		stopped, err = s.Throttle.SignIn(ctx, tx, attempt)
+		failures, err = s.Throttle.SignIn(ctx, tx, attempt)
 		return err
 	})
 	if err != nil {
 		return SignedIn{}, err
 	}
-	ok, outdated, err := s.Hasher.Verify(ctx, password.Visitors, user.PasswordHash, typed)
-	if err != nil && !errors.Is(err, password.ErrTooLong) && !errors.Is(err, password.ErrUnusable) {
+	ok, outdated, err := s.verify(ctx, password.Visitors, user, typed)
+	if err != nil {
 		return SignedIn{}, err
 	}
-	strangers := attempt.Browser == nil && user.WrongPasswords >= throttle.StopAfter
-	if !ok || stopped || strangers || !mayEnter(user) {
-		return SignedIn{}, errors.Join(s.refuseSignIn(ctx, v, user, attempt), errWrongSignIn)
+	if !ok || failures > throttle.StopAfter || !mayEnter(user) {
+		last := attempt.Browser == nil && failures == throttle.StopAfter
+		return SignedIn{}, errors.Join(s.refuseSignIn(ctx, v, user, last), errWrongSignIn)
 	}
 	var in SignedIn
 	err = s.update(ctx, func(tx *db.Tx) error {
-		// What was verified must still hold.
+		// What was verified must still hold: another password comes with another epoch.
 		now, err := tx.User(ctx, user.ID)
-		if err != nil || now.Epoch != user.Epoch || now.PasswordHash != user.PasswordHash || !mayEnter(now) {
+		if err != nil || now.Epoch != user.Epoch || !mayEnter(now) {
 			return errors.Join(err, errWrongSignIn)
 		}
 		if err := s.Throttle.SignedIn(ctx, tx, attempt); err != nil {
@@ -65,6 +65,20 @@ func (s *Service) SignIn(ctx context.Context, v Visit, login, typed string) (Sig
 		s.rehash(ctx, user, typed)
 	}
 	return in, err
+}
+
+// verify compares a password with the user's. One that is too long to be anybody's is wrong;
+// so is every one where the stored hash is of no use, which staff should know.
+func (s *Service) verify(ctx context.Context, lane password.Lane, user db.User, typed string) (ok, outdated bool, err error) {
+	ok, outdated, err = s.Hasher.Verify(ctx, lane, user.PasswordHash, typed)
+	switch {
+	case errors.Is(err, password.ErrUnusable):
+		s.Log.WarnContext(ctx, "a stored password cannot be used: the user needs a reset link", "user", user.ID, "error", err)
+		err = nil
+	case errors.Is(err, password.ErrTooLong):
+		err = nil
+	}
+	return ok, outdated, err
 }
 
 // mayEnter says whether the user can get in at all.
@@ -132,10 +146,10 @@ func remember(ctx context.Context, tx *db.Tx, v Visit, user db.User) (string, er
 	return browser, tx.RememberBrowser(ctx, hash, user.ID, v.Actor.UserAgent)
 }
 
-// refuseSignIn records the refusal, and tells the owner when it was the last straw.
-func (s *Service) refuseSignIn(ctx context.Context, v Visit, user db.User, attempt throttle.Attempt) error {
+// refuseSignIn records the refusal, and tells the owner when no stranger gets another try.
+func (s *Service) refuseSignIn(ctx context.Context, v Visit, user db.User, last bool) error {
 	return s.update(ctx, func(tx *db.Tx) error {
-		if attempt.Browser == nil && user.WrongPasswords+1 == throttle.StopAfter {
+		if last {
 			if err := tx.Enqueue(ctx, db.Message{Kind: db.MessagePasswordStopped, UserID: user.ID, Recipient: user.Email}); err != nil {
 				return err
 			}

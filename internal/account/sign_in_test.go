@@ -194,7 +194,7 @@ func wrongBefore(t *testing.T, p *portaltest.Portal, u db.User, n int) {
 	t.Helper()
 	must(t, p.DB.Update(t.Context(), func(tx *db.Tx) error {
 		for range n {
-			if err := tx.CountWrongPassword(t.Context(), u.ID); err != nil {
+			if _, err := tx.CountWrongPassword(t.Context(), u.ID); err != nil {
 				return err
 			}
 		}

@@ -29,6 +29,7 @@ const (
 	PasswordStopped         Action = "password.stopped"
 	UsernameChanged         Action = "username.changed"
 	EmailChangeRequested    Action = "email.change_requested"
+	EmailChangeCancelled    Action = "email.change_cancelled"
 	EmailChanged            Action = "email.changed"
 	ProfileChanged          Action = "profile.changed"
 	InvitationAccepted      Action = "invitation.accepted"

@@ -51,13 +51,15 @@ func (s *Service) SetOrganizationActive(ctx context.Context, actor db.Actor, nam
 		if organization.Active == active {
 			return nil
 		}
-		if err := tx.SetOrganizationActive(ctx, organization.ID, active); err != nil {
-			return err
-		}
-		if !active {
-			if err := tx.EndOrganizationAccess(ctx, organization.ID); err != nil {
-				return err
+		if err := keepingAnOwner(ctx, tx, func() error {
+			if !active {
+				if err := tx.EndOrganizationAccess(ctx, organization.ID); err != nil {
+					return err
+				}
 			}
+			return tx.SetOrganizationActive(ctx, organization.ID, active)
+		}); err != nil {
+			return err
 		}
 		return audit.Record(ctx, tx, audit.Event{Action: action, Actor: actor, OrganizationID: organization.ID})
 	})

@@ -165,7 +165,7 @@ func (s *Service) setActive(ctx context.Context, actor db.Actor, userID int64, a
 // Unlock lifts what "this was not me" or too many wrong passwords have shut.
 func (s *Service) Unlock(ctx context.Context, actor db.Actor, userID int64) error {
 	return s.act(ctx, actor, userID, db.MessageUnlocked, audit.UserUnlocked, nil, func(tx *db.Tx, user db.User) error {
-		if err := s.Throttle.Forget(ctx, tx, db.FoldEmail(user.Email), user.Username); err != nil {
+		if err := s.Throttle.Forget(ctx, tx, user); err != nil {
 			return err
 		}
 		return tx.UnlockUser(ctx, user.ID)

@@ -35,15 +35,16 @@ type dropped struct{ reason string }
 func (d dropped) Error() string { return "dropped: " + d.reason }
 
 const (
-	reasonUnknown    = "no user has this address"
-	reasonMismatch   = "address and username do not belong together"
-	reasonDeadLink   = "the link was not one of ours"
-	reasonGone       = "the user was deleted"
-	reasonSuperseded = "the account changed after it was asked for"
-	reasonLate       = "it could not be sent within 30 minutes"
-	reasonAccepted   = "the user has a password already"
-	reasonCancelled  = "the change of address was cancelled"
-	reasonInactive   = "the user is inactive"
+	reasonUnknown     = "no user has this address"
+	reasonMismatch    = "address and username do not belong together"
+	reasonDeadLink    = "the link was not one of ours"
+	reasonGone        = "the user was deleted"
+	reasonSuperseded  = "the account changed after it was asked for"
+	reasonLate        = "it could not be sent within 30 minutes"
+	reasonAccepted    = "the user has a password already"
+	reasonCancelled   = "the change of address was cancelled"
+	reasonInactive    = "the user is inactive"
+	reasonSwitchedOff = "password recovery is switched off"
 )
 
 // errUnmakeable is returned for a message that can be made into no mail, now at least.
@@ -197,9 +198,12 @@ func (c *composer) text(ctx context.Context, user db.User, facts views.MailFacts
 
 // security writes a mail that carries "this was not me".
 func (c *composer) security(ctx context.Context, user db.User, facts views.MailFacts) (views.Mail, error) {
+	// Whoever presses the button of the first mail about a new address only after it has
+	// been confirmed wants the old one back all the same.
 	restore := ""
-	if c.message.Kind == db.MessageEmailChanged {
-		restore = c.message.Data.OldEmail
+	switch c.message.Kind {
+	case db.MessageEmailAsked, db.MessageEmailChanged:
+		restore = c.message.Recipient
 	}
 	notMe, err := c.mint(ctx, db.Link{Purpose: db.PurposeNotMe, UserID: user.ID, RestoreEmail: restore}, notMePath, notMeLifetime)
 	if err != nil {
@@ -247,6 +251,8 @@ func (c *composer) recovery(ctx context.Context, user db.User, facts views.MailF
 		return c.invitation(ctx, user, facts)
 	case c.settings.RecoveryRequirePriorSignIn && user.LastSignInAt == 0 && user.InvitationAcceptedAt == 0:
 		return no(views.NoResetNever)
+	case !c.settings.RecoveryEnabled: // meanwhile, or asked for with the link of an invitation
+		return views.Mail{}, dropped{reasonSwitchedOff}
 	}
 	return c.resetLink(ctx, user, facts)
 }

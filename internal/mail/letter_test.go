@@ -76,7 +76,7 @@ func (o *office) family(t *testing.T) family {
 // of is the message of that kind, and to whom it must go.
 func (f family) of(kind db.MessageKind) (db.Message, db.User) {
 	reader := f.ann
-	m := db.Message{Kind: kind, Data: db.MessageData{Address: "192.0.2.7", OldEmail: f.ann.Email, NewEmail: "fresh@acme.example", AboutUserID: f.reporter.ID,
+	m := db.Message{Kind: kind, Data: db.MessageData{Address: "192.0.2.7", NewEmail: "fresh@acme.example", AboutUserID: f.reporter.ID,
 		UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0"}}
 	switch kind {
 	case db.MessageRecovery:

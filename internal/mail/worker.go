@@ -101,8 +101,8 @@ func (w *Worker) drain(ctx context.Context, slots chan struct{}, running *sync.W
 		message, composed, err := w.claim(work)
 		if err != nil {
 			<-slots
-			if errors.Is(err, db.ErrNotFound) {
-				continue // another node has it
+			if errors.Is(err, errClaimed) {
+				continue
 			}
 			w.failed(ctx, "claim a mail", err)
 			return
@@ -128,6 +128,9 @@ func (w *Worker) failed(ctx context.Context, what string, err error) {
 	}
 }
 
+// errClaimed is returned when another node was quicker.
+var errClaimed = errors.New("claimed by another node")
+
 // claim takes a message and makes the mail, in one transaction; nil for a message that was
 // dropped instead, or that cannot be made into a mail and waits, so that others get through.
 func (w *Worker) claim(ctx context.Context) (message db.Message, composed *letter, err error) {
@@ -136,7 +139,10 @@ func (w *Worker) claim(ctx context.Context) (message db.Message, composed *lette
 		return message, nil, err
 	}
 	err = w.DB.Update(ctx, func(tx *db.Tx) error {
-		if message, err = tx.ClaimMessage(ctx, lease); err != nil {
+		message, err = tx.ClaimMessage(ctx, lease)
+		if errors.Is(err, db.ErrNotFound) {
+			return errClaimed
+		} else if err != nil {
 			return err
 		}
 		c := composer{url: w.URL, settings: current, tx: tx, message: message}

@@ -72,7 +72,7 @@ func New(t testing.TB, engine db.Engine) *Portal {
 	log := slog.New(slog.NewJSONHandler(p.Log, nil))
 	p.Settings = settings.NewStore(p.DB)
 	limits := throttle.New([]byte("a secret of the test"))
-	p.Account = &account.Service{DB: p.DB, Settings: p.Settings, Throttle: limits, Host: "127.0.0.1",
+	p.Account = &account.Service{DB: p.DB, Settings: p.Settings, Throttle: limits, Host: "127.0.0.1", Log: log,
 		Hasher: password.NewHasher(password.NewGate(2, 1<<30)), Judge: password.NewJudge(2, password.Breaches{Log: log})}
 	p.Directory = &directory.Service{DB: p.DB, Settings: p.Settings, Throttle: limits,
 		ChoosePassword: func(ctx context.Context, u db.User, typed string) (string, error) {

@@ -92,9 +92,11 @@ func (codec) Encode(_ time.Time, values map[string]any) ([]byte, error) { return
 
 // Decode implements scs.Codec. No data stands for no values.
 func (codec) Decode(data []byte) (deadline time.Time, values map[string]any, err error) {
-	values = map[string]any{}
 	if len(data) > 0 {
 		err = json.Unmarshal(data, &values)
+	}
+	if values == nil {
+		values = map[string]any{}
 	}
 	return time.Time{}, values, err
 }

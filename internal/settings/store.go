@@ -21,19 +21,23 @@ type Store struct {
 }
 
 type snapshot struct {
-	settings *Settings
+	settings *Settings // nil for none yet
 	version  string
 	checked  time.Time // by the monotonic clock
 }
 
 // NewStore returns a store over the database, which is asked when settings are needed.
-func NewStore(d *db.DB) *Store { return &Store{db: d} }
+func NewStore(d *db.DB) *Store {
+	s := &Store{db: d}
+	s.Forget()
+	return s
+}
 
 // Current returns the settings: as saved at once in this process, within a second when
 // another one saved them. It fails when the database does.
 func (s *Store) Current(ctx context.Context) (*Settings, error) {
 	held := s.held.Load()
-	if held != nil && time.Since(held.checked) < pollEvery {
+	if held.settings != nil && time.Since(held.checked) < pollEvery {
 		return held.settings, nil
 	}
 	// The version is read before the values: a change in between is seen next time.
@@ -43,7 +47,7 @@ func (s *Store) Current(ctx context.Context) (*Settings, error) {
 		return nil, err
 	}
 	next := &snapshot{version: version, checked: asked}
-	if held != nil && held.version == version {
+	if held.settings != nil && held.version == version {
 		next.settings = held.settings
 	} else {
 		stored, err := s.db.Reader().Settings(ctx)
@@ -52,7 +56,7 @@ func (s *Store) Current(ctx context.Context) (*Settings, error) {
 		}
 		next.settings = from(stored)
 	}
-	s.held.Store(next)
+	s.held.CompareAndSwap(held, next) // not what was read before a Forget
 	return next.settings, nil
 }
 
@@ -67,7 +71,7 @@ func (s *Store) SessionLimits(ctx context.Context, staff bool) (idle, most time.
 }
 
 // Forget makes the next Current ask the database, because something was just saved.
-func (s *Store) Forget() { s.held.Store(nil) }
+func (s *Store) Forget() { s.held.Store(&snapshot{}) }
 
 // Change is a setting that got another value.
 type Change struct{ Key, Old, New string }

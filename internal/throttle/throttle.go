@@ -129,20 +129,21 @@ func (t *Throttle) failureKey(a Attempt) (key []byte, free int64) {
 	return t.key("login", a.Login), freeFromStrangers
 }
 
-// SignIn claims an attempt. It is a HeldError when there were too many; stopped says that
-// a known browser has been wrong a hundred times in a row.
-func (t *Throttle) SignIn(ctx context.Context, tx *db.Tx, a Attempt) (stopped bool, err error) {
-	if a.Browser == nil {
-		if err := t.claim(ctx, tx, failedSignIns, network(a.Address)); err != nil {
-			return false, err
-		}
-		if err := tx.CountWrongPassword(ctx, a.UserID); err != nil {
-			return false, err
-		}
-	}
+// SignIn claims an attempt. It is a HeldError when there were too many. It returns how many
+// failures in a row there are with this one, should it be one: in that browser, or else of
+// strangers with that user. Above StopAfter no password counts any more.
+func (t *Throttle) SignIn(ctx context.Context, tx *db.Tx, a Attempt) (failures int64, err error) {
 	key, free := t.failureKey(a)
-	count, err := claimFailure(ctx, tx, key, free)
-	return a.Browser != nil && count > StopAfter, err
+	if a.Browser != nil {
+		return claimFailure(ctx, tx, key, free)
+	}
+	if err := t.claim(ctx, tx, failedSignIns, network(a.Address)); err != nil {
+		return 0, err
+	}
+	if _, err := claimFailure(ctx, tx, key, free); err != nil {
+		return 0, err
+	}
+	return tx.CountWrongPassword(ctx, a.UserID)
 }
 
 // SignedIn gives back what the attempt had claimed.
@@ -151,14 +152,20 @@ func (t *Throttle) SignedIn(ctx context.Context, tx *db.Tx, a Attempt) error {
 		if err := t.giveBack(ctx, tx, failedSignIns, network(a.Address)); err != nil {
 			return err
 		}
+		if err := tx.ForgetWrongPasswords(ctx, a.UserID); err != nil {
+			return err
+		}
 	}
 	key, _ := t.failureKey(a)
 	return tx.ClearFailures(ctx, key)
 }
 
-// Forget lifts the waits of the logins of a user who has proven who they are by mail.
-func (t *Throttle) Forget(ctx context.Context, tx *db.Tx, logins ...string) error {
-	for _, login := range logins {
+// Forget lifts the waits of a user who has proven who they are by mail.
+func (t *Throttle) Forget(ctx context.Context, tx *db.Tx, u db.User) error {
+	if err := t.Proven(ctx, tx, u.ID); err != nil {
+		return err
+	}
+	for _, login := range []string{db.FoldEmail(u.Email), u.Username} {
 		if err := tx.ClearFailures(ctx, t.key("login", login)); err != nil {
 			return err
 		}

@@ -23,7 +23,8 @@ var home = netip.MustParseAddr("192.0.2.7")
 func signIn(t *testing.T, d *db.DB, th *throttle.Throttle, a throttle.Attempt) (wait time.Duration, stopped bool) {
 	t.Helper()
 	err := d.Update(t.Context(), func(tx *db.Tx) (err error) {
-		stopped, err = th.SignIn(t.Context(), tx, a)
+		failures, err := th.SignIn(t.Context(), tx, a)
+		stopped = failures > throttle.StopAfter
 		return err
 	})
 	if held, ok := errors.AsType[*throttle.HeldError](err); ok {
