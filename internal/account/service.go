@@ -6,8 +6,8 @@ package account
 
 import (
 	"context"
-	"log/slog"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"sync/atomic"
 

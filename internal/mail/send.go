@@ -185,10 +185,6 @@ func (s *SMTP) tls() *tls.Config {
 	return cfg
 }
 
-func (s *SMTP) message(ctx context.Context, e Envelope) (*gomail.Msg, error) {
-	return message(ctx, s.From, e)
-}
-
 // message writes the mail with its headers, as plain text and as HTML.
 func message(ctx context.Context, from netmail.Address, e Envelope) (*gomail.Msg, error) {
 	m := gomail.NewMsg(gomail.WithEncoding(gomail.EncodingQP), gomail.WithNoDefaultUserAgent())
