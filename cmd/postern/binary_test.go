@@ -288,7 +288,7 @@ func (p *process) setUp(b *portaltest.Browser, email string) {
 	}
 	b.Get(links[0]).WantTo("/setup")
 	b.Post("/setup", "name", "Olga Owner", "email", email, "username", "olga", "password", portaltest.Password,
-		"confirm", portaltest.Password, "portal_name", "Harbour Desk").Want(http.StatusSeeOther)
+		"confirm", portaltest.Password, "portal_name", "Northwind Desk").Want(http.StatusSeeOther)
 }
 
 // mail waits for a mail to that address with that subject.

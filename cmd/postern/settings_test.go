@@ -52,7 +52,7 @@ func TestEverySettingIsThereWithItsDefault(t *testing.T) {
 
 func TestASettingIsKeptOrRefusedWithTheReason(t *testing.T) {
 	eachConsole(t, func(t *testing.T, c *console) {
-		for key, value := range map[string]string{"portal.name": "Harbour Desk", "recovery.link_minutes": "5", "session.max_hours": "168",
+		for key, value := range map[string]string{"portal.name": "Northwind Desk", "recovery.link_minutes": "5", "session.max_hours": "168",
 			"recovery.enabled": "false", "password.breach_check": "online", "support.phone": "+49 30 1234567"} {
 			c.do("settings", "set", key, value)
 			if got := c.do("settings", "get", key); got != value+"\n" {

@@ -25,7 +25,7 @@ func walk(i *installation, p *process) (secrets []string) {
 	b := p.browser("192.0.2.1")
 	p.setUp(b, "own@acme.example")
 	secrets = append(secrets, portaltest.Token(p.setupLinks()[0]), portaltest.Password, b.Cookie("postern"), b.Cookie("postern-browser"))
-	b.Get("/account").Want(http.StatusOK, "Olga Owner", "Harbour Desk")
+	b.Get("/account").Want(http.StatusOK, "Olga Owner", "Northwind Desk")
 	b.Post("/sign-out").WantTo("/sign-in")
 	b.SignIn("olga", portaltest.Password)
 	secrets = append(secrets, b.Cookie("postern"))
