@@ -83,7 +83,7 @@ var strangersForms = map[string]wrongForm{
 	"set-up": {"/setup", []string{"name", "", "email", "owner@@", "username", "O W", "portal_name", "", "support_email", "nobody",
 		"password", typedPassword, "confirm", typedPassword}, []string{"name", "email", "username", "portal_name", "support_email"},
 		[]string{"Enter a name.", "Enter the name of the portal."}},
-	"set-up password": {"/setup", []string{"name", "Olive", "email", "olive@vendor.example", "username", "olive", "portal_name", "Harbour",
+	"set-up password": {"/setup", []string{"name", "Olive", "email", "olive@vendor.example", "username", "olive", "portal_name", "Northwind",
 		"support_email", "help@vendor.example", "password", typedPassword, "confirm", "other"}, []string{"password", "confirm"},
 		[]string{"a capital letter"}},
 }

@@ -21,7 +21,7 @@ func TestThePortalsNameColourAndSupportAreInForceAtOnce(t *testing.T) {
 		for path, b := range pages {
 			b.Get(path).Want(map[bool]int{false: 200, true: 404}[path == "/nothing"], "Customer Portal", "the person who gave you access")
 		}
-		for key, value := range map[string]string{"portal.name": "Harbour Desk", "portal.accent": "#B91C1C", "support.email": "help@vendor.example",
+		for key, value := range map[string]string{"portal.name": "Northwind Desk", "portal.accent": "#B91C1C", "support.email": "help@vendor.example",
 			"support.phone": "+49 30 1234567", "support.url": "https://help.vendor.example/start"} {
 			p.Set(t, key, value)
 		}
@@ -33,7 +33,7 @@ func TestThePortalsNameColourAndSupportAreInForceAtOnce(t *testing.T) {
 					t.Errorf("%s does not lead to %s", path, href)
 				}
 			}
-			if text := page.Text(); !strings.Contains(page.Body, " – Harbour Desk</title>") || strings.Contains(page.Body, "Customer Portal") ||
+			if text := page.Text(); !strings.Contains(page.Body, " – Northwind Desk</title>") || strings.Contains(page.Body, "Customer Portal") ||
 				strings.Contains(strings.ToLower(text), "the person who gave you access") {
 				t.Errorf("%s still is as before: %s", path, text)
 			}
@@ -42,7 +42,7 @@ func TestThePortalsNameColourAndSupportAreInForceAtOnce(t *testing.T) {
 			t.Errorf("the style sheet is %s", css)
 		}
 		askForLink(t, p, b)
-		if m := p.Sink.Mails()[len(p.Sink.Mails())-1]; !strings.Contains(m.HTML, "Harbour Desk") || !strings.Contains(m.HTML, "#b91c1c") ||
+		if m := p.Sink.Mails()[len(p.Sink.Mails())-1]; !strings.Contains(m.HTML, "Northwind Desk") || !strings.Contains(m.HTML, "#b91c1c") ||
 			!strings.Contains(m.Text, "Questions? help@vendor.example, +49 30 1234567, https://help.vendor.example/start") {
 			t.Errorf("the mail is still as before: %s", m.Text)
 		}

@@ -13,7 +13,7 @@ import (
 )
 
 func setupForm(change ...string) []string {
-	form := map[string]string{"name": "Olive Owner", "email": "olive@vendor.example", "username": "olive", "portal_name": "Harbour Desk",
+	form := map[string]string{"name": "Olive Owner", "email": "olive@vendor.example", "username": "olive", "portal_name": "Northwind Desk",
 		"support_email": "help@vendor.example", "password": portaltest.Another, "confirm": portaltest.Another}
 	for i := 0; i < len(change); i += 2 {
 		form[change[i]] = change[i+1]
@@ -45,7 +45,7 @@ func TestTheFirstOwnerSetsThePortalUpOnce(t *testing.T) { // B18
 				b.HTMX = false
 				page = b.Follow(page)
 				wantStatus(t, "/setup", page, "Your portal is set up.")
-				page.Want(http.StatusOK, "Harbour Desk", "Hello Olive Owner", "Owner", "help@vendor.example")
+				page.Want(http.StatusOK, "Northwind Desk", "Hello Olive Owner", "Owner", "help@vendor.example")
 				for _, v := range []*portaltest.Browser{b, stranger} {
 					v.Get("/setup").Want(http.StatusNotFound)
 					v.Get("/setup/" + token).Want(http.StatusNotFound)

@@ -88,7 +88,7 @@ func goOn(v *visitor, path string, e exchange) exchange {
 
 func (w *walk) setUp() {
 	w.to("/setup", w.get("/setup/"+setupToken(w.t, w.p)))
-	form := []string{"name", "Olive Owner", "email", "olive@vendor.example", "username", "olive", "portal_name", "Harbour Desk", "support_email", ""}
+	form := []string{"name", "Olive Owner", "email", "olive@vendor.example", "username", "olive", "portal_name", "Northwind Desk", "support_email", ""}
 	w.want(200, w.post("/password/strength", append(form, "for", "setup", "password", ownersPassword, "confirm", ownersPassword)...))
 	w.want(422, w.post("/setup", append(form, "password", weakOne, "confirm", ownersPassword)...))
 	w.want(200, w.to("/account", w.post("/setup", append(form, "password", ownersPassword, "confirm", ownersPassword)...)))
