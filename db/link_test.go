@@ -214,12 +214,12 @@ func TestALinkIsTakenBackUnlessItWasUsed(t *testing.T) {
 func TestAThiefCannotRestoreTheStolenAddress(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB, _ *dbtest.Clock) {
 		ann, bob := newUser(t, d, "ann@acme.example"), newUser(t, d, "bob@acme.example")
-		for _, l := range []struct {
+		for i, l := range []struct {
 			user     db.User
 			old, key string
 		}{{ann, "earlier@acme.example", "earlier"}, {ann, "ann@acme.example", "own"}, {bob, "bob@acme.example", "other"},
 			{ann, "thief@evil.example", "thief"}, {ann, "", "plain"}} {
-			link := db.Link{Purpose: db.PurposeNotMe, UserID: l.user.ID, RestoreEmail: l.old, ExpiresAt: d.Now().Add(time.Hour)}
+			link := db.Link{Purpose: db.PurposeNotMe, UserID: l.user.ID, RestoreEmail: l.old, MessageID: int64(i + 1), ExpiresAt: d.Now().Add(time.Hour)}
 			add(t, d, func(tx *db.Tx) (int64, error) { return tx.AddLink(t.Context(), link, hash(l.key)) })
 		}
 		update(t, d, func(tx *db.Tx) error { return tx.VoidLaterRestores(t.Context(), linkNamed(t, d, "own")) })

@@ -207,16 +207,16 @@ func TestASessionThatCannotBeSavedShowsOnlyAnError(t *testing.T) { // C9
 	b := p.Browser(t, "192.0.2.1")
 	b.SignIn("ann", portaltest.Password)
 	p.Clock.Advance(11 * time.Minute)
-	b.Post("/account/username", "username", "typed-before").WantTo("/reauthenticate")
-	b.Post("/reauthenticate", "password", portaltest.Password).WantTo("/account/security")
 	d := database(t, p)
 	execute(t, d, `CREATE TRIGGER full BEFORE UPDATE OF data ON session BEGIN SELECT RAISE(ABORT, 'no room'); END`)
-	page := b.Get("/account/username")
+	page := b.Post("/account/username", "username", "typed-before")
 	if page.Status < 500 || strings.Contains(page.Body, "typed-before") || strings.Contains(page.Body, "<h1>Change username") || strings.Contains(page.Body, "no room") {
 		t.Errorf("%d: %s", page.Status, page.Body)
 	}
 	wantHeaders(t, page)
 	execute(t, d, `DROP TRIGGER full`)
+	b.Post("/account/username", "username", "typed-before").WantTo("/reauthenticate")
+	b.Post("/reauthenticate", "password", portaltest.Password).WantTo("/account/security")
 	page = b.Get("/account/username").Want(http.StatusOK)
 	if got := input(t, page.Body, "username").attributes["value"]; got != "typed-before" {
 		t.Errorf("what was typed is lost: %q", got)

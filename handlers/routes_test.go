@@ -94,7 +94,7 @@ func routeLines(t testing.TB) []line {
 	}
 	var lines []line
 	for _, match := range regexp.MustCompile(`\{"([A-Z]+) (/[^"]*)", (\w+), s\.\w+\},`).FindAllStringSubmatch(string(source), -1) {
-		lines = append(lines, line{match[1], match[2], match[3]})
+		lines = append(lines, line{match[1], strings.Replace(match[2], "...}", "}", 1), match[3]})
 	}
 	if n := strings.Count(string(source), `{"`); n != len(lines) || n == 0 {
 		t.Fatalf("%d of %d routes could be read", len(lines), n)

@@ -152,6 +152,9 @@ func (w *Worker) claim(ctx context.Context) (message db.Message, composed *lette
 		}
 		if errors.Is(err, errUnmakeable) {
 			w.Log.ErrorContext(ctx, "mail: a message cannot be made into a mail", "message", message.ID, "kind", string(message.Kind), "error", err)
+			if err := tx.TakeBackLink(ctx, c.linkID); err != nil {
+				return err
+			}
 			return retryOrGiveUp(ctx, tx, message, err.Error(), false)
 		}
 		composed = &made
