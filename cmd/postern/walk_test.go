@@ -108,7 +108,7 @@ func read(t *testing.T, address string) string {
 
 func wantMetrics(t *testing.T, counted string) {
 	t.Helper()
-	for _, want := range []string{`postern_requests_total{method="GET",route="GET /reset-password/{token}",status="303"}`,
+	for _, want := range []string{`postern_requests_total{method="GET",route="GET /reset-password/{token...}",status="303"}`,
 		`postern_requests_total{method="POST",route="POST /sign-in",status="422"} 2`, `method="other"`, `postern_mails{state="sent"} `,
 		"postern_request_seconds_bucket", "go_goroutines"} {
 		if !strings.Contains(counted, want) {
