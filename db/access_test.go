@@ -34,7 +34,7 @@ func giveAccess(t testing.TB, d *db.DB, u db.User) (sessions [2]int64) {
 				return err
 			}
 		}
-		return errors.Join(tx.RememberBrowser(ctx, tokenOf(u, "browser"), u.ID, ""), tx.SetPendingEmail(ctx, u.ID, "new@acme.example"),
+		return errors.Join(tx.RememberBrowser(ctx, tokenOf(u, "browser"), u.ID, "", ""), tx.SetPendingEmail(ctx, u.ID, "new@acme.example"),
 			tx.Enqueue(ctx, db.Message{UserID: u.ID}))
 	})
 	return sessions

@@ -17,7 +17,9 @@ import (
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
-	_ "modernc.org/sqlite"             // the driver "sqlite"
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
 // Engine is the database system underneath.
@@ -42,6 +44,7 @@ type Config struct {
 // DB is an open database. It is safe for concurrent use.
 type DB struct {
 	engine Engine
+	path   string // of the SQLite file
 	writer *sql.DB
 	reader *sql.DB
 	// queries is reader with its statements kept prepared.
@@ -97,7 +100,7 @@ func openSQLite(ctx context.Context, cfg Config) (*DB, error) {
 	readers := max(4, runtime.NumCPU())
 	reader.SetMaxOpenConns(readers)
 	reader.SetMaxIdleConns(readers)
-	return &DB{engine: SQLite, writer: writer, reader: reader, queries: newPrepared(reader), clock: newClock(cfg.Now)}, nil
+	return &DB{engine: SQLite, path: path, writer: writer, reader: reader, queries: newPrepared(reader), clock: newClock(cfg.Now)}, nil
 }
 
 func openPostgreSQL(ctx context.Context, cfg Config) (*DB, error) {
@@ -151,6 +154,7 @@ type Tx struct {
 	Reader
 	// Now is read once, when the transaction begins.
 	Now Time
+	tx  *sql.Tx
 }
 
 // Update runs change in a write transaction and commits it if change returns nil;
@@ -163,7 +167,7 @@ func (d *DB) Update(ctx context.Context, change func(*Tx) error) error {
 	// Also after a panic: there is one writer connection, and it must come back. After the
 	// commit this does nothing.
 	defer tx.Rollback() //nolint:errcheck // the first error is the one that counts
-	if err := change(&Tx{Reader: Reader{tx}, Now: d.Now()}); err != nil {
+	if err := change(&Tx{Reader: Reader{tx}, Now: d.Now(), tx: tx}); err != nil {
 		return err
 	}
 	err = tx.Commit()
@@ -227,6 +231,12 @@ func collect[T any](rows *sql.Rows, err error, scan func(rowScanner) (T, error))
 }
 
 type rowScanner interface{ Scan(dest ...any) error }
+
+// FoldName gives the form in which two spellings of a name are the same. It is made here
+// and kept in a column, because the engines fold differently.
+func FoldName(name string) string {
+	return cases.Fold().String(norm.NFC.String(strings.Join(strings.Fields(name), " ")))
+}
 
 // FoldEmail gives the form in which two spellings of an address are the same. Addresses
 // are ASCII, so that database and program cannot disagree about it.

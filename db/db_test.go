@@ -52,10 +52,11 @@ func openShared(t testing.TB, now func() time.Time) *db.DB {
 		sharedURL = url
 	}
 	d := openEmpty(t, db.Config{URL: sharedURL, Now: now})
-	for _, table := range []string{"audit_event", "browser", "failure", "instance", "link", "outbox", "rate", "session", "setting",
-		"user_account", "organization"} {
+	for _, table := range []string{"audit_event", "authenticator", "browser", "enrolment", "failure", "import_row", "instance", "link", "outbox",
+		"rate", "recovery_code", "session", "setting", "user_account", "organization"} {
 		raw(t, d, `DELETE FROM `+table)
 	}
+	raw(t, d, `DELETE FROM role WHERE NOT built_in`)
 	return d
 }
 

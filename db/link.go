@@ -41,12 +41,16 @@ func (l Link) OpenAt(now Time, user User) bool {
 }
 
 // LinkByToken returns the link whose token has that hash, dead or alive, or ErrNotFound.
-func (r Reader) LinkByToken(ctx context.Context, hash []byte) (l Link, err error) {
-	err = r.q.QueryRowContext(ctx, `SELECT id, purpose, user_id, email, epoch, message_id, restore_email, failures,
-			created_at, expires_at, used_at, revoked_at FROM link WHERE token_hash = $1`, hash).
-		Scan(&l.ID, &l.Purpose, &l.UserID, &l.Email, &l.Epoch, &l.MessageID, &l.RestoreEmail, &l.Failures,
-			&l.CreatedAt, &l.ExpiresAt, &l.UsedAt, &l.RevokedAt)
-	return l, notFound(err)
+func (r Reader) LinkByToken(ctx context.Context, hash []byte) (Link, error) {
+	return scanLink(r.q.QueryRowContext(ctx, `SELECT `+linkColumns+` FROM link WHERE token_hash = $1`, hash))
+}
+
+const linkColumns = `id, purpose, user_id, email, epoch, message_id, restore_email, failures,
+	created_at, expires_at, used_at, revoked_at`
+
+func scanLink(row rowScanner) (l Link, err error) {
+	return l, notFound(row.Scan(&l.ID, &l.Purpose, &l.UserID, &l.Email, &l.Epoch, &l.MessageID, &l.RestoreEmail, &l.Failures,
+		&l.CreatedAt, &l.ExpiresAt, &l.UsedAt, &l.RevokedAt))
 }
 
 // AddLink keeps a new link by the hash of its token.
@@ -111,3 +115,12 @@ func (tx *Tx) VoidLaterRestores(ctx context.Context, l Link) error {
 
 // DeadLinksKept is how long dead links are known, so that their page can offer a new one.
 const DeadLinksKept = 30 * 24 * time.Hour
+
+// OpenLinksOf returns the reset links, invitations and confirmations of a user that can be
+// used now, the newest first.
+func (r Reader) OpenLinksOf(ctx context.Context, user User, now Time) ([]Link, error) {
+	rows, err := r.q.QueryContext(ctx, `SELECT `+linkColumns+` FROM link WHERE user_id = $1 AND purpose <> 'not_me'
+			AND used_at = 0 AND revoked_at = 0 AND expires_at > $2 AND epoch = $3
+		ORDER BY id DESC LIMIT 20`, user.ID, now, user.Epoch)
+	return collect(rows, err, scanLink)
+}

@@ -12,23 +12,31 @@ import (
 type MessageKind string
 
 const (
-	MessageRecovery        MessageKind = "recovery"         // what a visitor asked for: nobody knows yet whose it is
-	MessageReset           MessageKind = "reset"            // a reset link that staff or the operator send
-	MessageInvitation      MessageKind = "invitation"       // a link to set the first password
-	MessageVerifyEmail     MessageKind = "verify_email"     // to a new address, to confirm it
-	MessageEmailAsked      MessageKind = "email_asked"      // to the old address: a change was asked for
-	MessageEmailChanged    MessageKind = "email_changed"    // to the old address: it was made
-	MessagePasswordChanged MessageKind = "password_changed" // also after a reset
-	MessagePasswordStopped MessageKind = "password_stopped" // too many wrong passwords
-	MessageUsernameChanged MessageKind = "username_changed" //
-	MessageUnlocked        MessageKind = "unlocked"         //
-	MessageNewSignIn       MessageKind = "new_sign_in"      // from a browser that was not known
-	MessageNotMe           MessageKind = "not_me"           // to the user: what was shut, and whom to turn to
-	MessageNotMeToStaff    MessageKind = "not_me_to_staff"  // to an administrator
-	MessageActivated       MessageKind = "activated"        //
-	MessageDeactivated     MessageKind = "deactivated"      //
-	MessageRoleChanged     MessageKind = "role_changed"     //
-	MessageOperatorReset   MessageKind = "operator_reset"   // the operator printed a reset link
+	MessageRecovery            MessageKind = "recovery"         // what a visitor asked for: nobody knows yet whose it is
+	MessageReset               MessageKind = "reset"            // a reset link that staff or the operator send
+	MessageInvitation          MessageKind = "invitation"       // a link to set the first password
+	MessageVerifyEmail         MessageKind = "verify_email"     // to a new address, to confirm it
+	MessageEmailAsked          MessageKind = "email_asked"      // to the old address: a change was asked for
+	MessageEmailChanged        MessageKind = "email_changed"    // to the old address: it was made
+	MessagePasswordChanged     MessageKind = "password_changed" // also after a reset
+	MessagePasswordStopped     MessageKind = "password_stopped" // too many wrong passwords
+	MessageUsernameChanged     MessageKind = "username_changed" //
+	MessageUnlocked            MessageKind = "unlocked"         //
+	MessageNewSignIn           MessageKind = "new_sign_in"      // from a browser that was not known
+	MessageFactorChanged       MessageKind = "factor_changed"   // authenticator enrolled, replaced, removed or reset; new codes
+	MessageRecoveryUsed        MessageKind = "recovery_used"    // a recovery code stood in for the authenticator
+	MessageWrongCodes          MessageKind = "wrong_codes"      // the password was right, the codes were not
+	MessageNotMe               MessageKind = "not_me"           // to the user: what was shut, and whom to turn to
+	MessageNotMeToStaff        MessageKind = "not_me_to_staff"  // to an administrator
+	MessageActivated           MessageKind = "activated"        //
+	MessageDeactivated         MessageKind = "deactivated"      //
+	MessageRoleChanged         MessageKind = "role_changed"     //
+	MessageSignedOut           MessageKind = "signed_out"       // everywhere, by staff
+	MessageLinksRevoked        MessageKind = "links_revoked"    // by staff
+	MessageInvitationWithdrawn MessageKind = "invitation_withdrawn"
+	MessageDeleted             MessageKind = "deleted"        // to the address that was freed
+	MessageTest                MessageKind = "test"           // staff try the mail server
+	MessageOperatorReset       MessageKind = "operator_reset" // the operator printed a reset link
 )
 
 // MessageState is the fate of a message.
@@ -54,11 +62,16 @@ type MessageData struct {
 	AboutUserID int64 `json:"about_user_id,omitempty"`
 	// By says whose act it was: user, administrator, operator, reset.
 	By string `json:"by,omitempty"`
+	// What says which of several things has happened.
+	What string `json:"what,omitempty"`
 
 	// Where the request came from.
 	Address   string `json:"address,omitempty"`
 	UserAgent string `json:"user_agent,omitempty"`
 	RequestID string `json:"request_id,omitempty"`
+
+	// RetriedAt is when staff had it sent again. CreatedAt still says when it was asked for.
+	RetriedAt Time `json:"retried_at,omitempty"`
 }
 
 // Message is a mail that waits in the outbox, or went through it.
@@ -100,6 +113,40 @@ func (tx *Tx) Enqueue(ctx context.Context, m Message) error {
 		VALUES ($1, NULLIF(CAST($2 AS BIGINT), 0), $3, $4, 'queued', 0, $5, $5, 0, '')`,
 		m.Kind, m.UserID, m.Recipient, string(data), tx.Now)
 	return err
+}
+
+// EnqueueHeld puts a mail into the outbox for a sender of its own. It falls due for the
+// worker when the lease has run out.
+func (tx *Tx) EnqueueHeld(ctx context.Context, m Message, lease time.Duration) (Message, error) {
+	data, err := json.Marshal(m.Data)
+	if err != nil {
+		return m, fmt.Errorf("message: %w", err)
+	}
+	return scanMessage(tx.q.QueryRowContext(ctx, `INSERT INTO outbox (kind, user_id, recipient, data, state, attempts, due_at, created_at, finished_at, answer)
+		VALUES ($1, NULLIF(CAST($2 AS BIGINT), 0), $3, $4, 'sending', 1, $5, $6, 0, '')
+		RETURNING `+messageColumns, m.Kind, m.UserID, m.Recipient, string(data), tx.Now.Add(lease), tx.Now))
+}
+
+// RetryMessage makes a message that waits, has failed or was dropped due at once. One whose
+// fate has changed meanwhile is ErrNotFound. How often it was tried stays, because the
+// number of the attempt tells workers whose it is.
+func (tx *Tx) RetryMessage(ctx context.Context, m Message) error {
+	m.Data.RetriedAt = tx.Now
+	data, err := json.Marshal(m.Data)
+	if err != nil {
+		return fmt.Errorf("message: %w", err)
+	}
+	return tx.one(ctx, `UPDATE outbox SET state = 'queued', due_at = $1, finished_at = 0, data = $2
+		WHERE id = $3 AND state = $4 AND attempts = $5 AND state IN ('queued', 'failed', 'dropped')`, tx.Now, string(data), m.ID, m.State, m.Attempts)
+}
+
+// LinksRevokedSince says whether the message was to carry a link, and all links of its user
+// were revoked after it was asked for.
+func (r Reader) LinksRevokedSince(ctx context.Context, m Message) (revoked bool, err error) {
+	err = r.q.QueryRowContext(ctx, `SELECT count(*) > 0 FROM outbox
+		WHERE user_id = $1 AND id > $2 AND kind IN ('links_revoked', 'invitation_withdrawn')
+			AND CAST($3 AS TEXT) IN ('recovery', 'reset', 'invitation', 'verify_email')`, m.UserID, m.ID, m.Kind).Scan(&revoked)
+	return revoked, err
 }
 
 // NextDue says when the next message falls due, or ErrNotFound.
@@ -151,6 +198,14 @@ func (tx *Tx) RequeueMessage(ctx context.Context, m Message, wait time.Duration,
 	return err
 }
 
+// DropQueuedLinks drops what waits to mail a link to a user. What is being sent is dropped,
+// too: should it fail, no later attempt may make a new link.
+func (tx *Tx) DropQueuedLinks(ctx context.Context, userID int64) error {
+	_, err := tx.exec(ctx, `UPDATE outbox SET state = 'dropped', answer = 'the link was revoked', finished_at = $1
+		WHERE user_id = $2 AND state IN ('queued', 'sending') AND kind IN ('recovery', 'reset', 'invitation', 'verify_email')`, tx.Now, userID)
+	return err
+}
+
 // ReleaseMessages makes every message that was being sent due at once. Only the one
 // process that may send can call it, before it begins.
 func (tx *Tx) ReleaseMessages(ctx context.Context) error {
@@ -170,8 +225,22 @@ func (r Reader) Messages(ctx context.Context, state MessageState, limit int) ([]
 	return collect(rows, err, scanMessage)
 }
 
+// MessagesBefore returns the newest messages in that state (all of them when it is empty)
+// that are older than the one given (0 for all).
+func (r Reader) MessagesBefore(ctx context.Context, state MessageState, olderThan int64, limit int) ([]Message, error) {
+	rows, err := r.q.QueryContext(ctx, `SELECT `+messageColumns+` FROM outbox
+		WHERE (CAST($1 AS TEXT) = '' OR state = $1) AND (CAST($2 AS BIGINT) = 0 OR id < $2) ORDER BY id DESC LIMIT $3`, state, olderThan, limit)
+	return collect(rows, err, scanMessage)
+}
+
 // CountMessages counts the messages in that state.
 func (r Reader) CountMessages(ctx context.Context, state MessageState) (n int, err error) {
 	err = r.q.QueryRowContext(ctx, `SELECT count(*) FROM outbox WHERE state = $1`, state).Scan(&n)
 	return n, err
+}
+
+// UserMessages returns the newest messages to a user.
+func (r Reader) UserMessages(ctx context.Context, userID int64, limit int) ([]Message, error) {
+	rows, err := r.q.QueryContext(ctx, `SELECT `+messageColumns+` FROM outbox WHERE user_id = $1 ORDER BY id DESC LIMIT $2`, userID, limit)
+	return collect(rows, err, scanMessage)
 }

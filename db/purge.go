@@ -14,7 +14,9 @@ var purges = []struct {
 	keep      time.Duration
 }{
 	{`DELETE FROM rate WHERE key IN (SELECT key FROM rate WHERE full_at < $1 LIMIT $2)`, 0},
-	{`DELETE FROM failure WHERE key IN (SELECT key FROM failure WHERE updated_at < $1 LIMIT $2)`, 30 * 24 * time.Hour},
+	// A hundred in a row are a stop (internal/throttle), which waiting must not lift.
+	{`DELETE FROM failure WHERE key IN (SELECT key FROM failure WHERE updated_at < $1 AND count < 100 LIMIT $2)`, 30 * 24 * time.Hour},
+	{`DELETE FROM enrolment WHERE user_id IN (SELECT user_id FROM enrolment WHERE expires_at < $1 LIMIT $2)`, 0},
 	{`DELETE FROM link WHERE id IN (SELECT id FROM link WHERE expires_at < $1 LIMIT $2)`, DeadLinksKept},
 	{`DELETE FROM session WHERE id IN (SELECT id FROM session WHERE last_seen_at < $1 LIMIT $2)`, 30 * 24 * time.Hour},
 	{`DELETE FROM browser WHERE id IN (SELECT id FROM browser WHERE last_seen_at < $1 LIMIT $2)`, BrowserKept},

@@ -35,7 +35,7 @@ var ageing = map[string]struct {
 		return second(tx.AddSession(ctx, db.Session{UserID: u.ID, Data: []byte{}}, key))
 	}, 30 * day},
 	"browser": {func(ctx context.Context, tx *db.Tx, u db.User, key []byte) error {
-		return tx.RememberBrowser(ctx, key, u.ID, "")
+		return tx.RememberBrowser(ctx, key, u.ID, "", "")
 	}, 365 * day},
 	"outbox": {func(ctx context.Context, tx *db.Tx, u db.User, _ []byte) error {
 		if err := tx.Enqueue(ctx, db.Message{UserID: u.ID}); err != nil {
@@ -81,6 +81,43 @@ func TestWhatIsOldGoesAndWhatIsNotStays(t *testing.T) {
 		}
 		wantRows(t, d, "user_account", 1)
 		wantRows(t, d, "audit_event", 1)
+	})
+}
+
+// The secret is sealed, but there is no reason to keep it.
+func TestASecretThatWasNeverConfirmedGoes(t *testing.T) {
+	each(t, func(t *testing.T, d *db.DB, clock *dbtest.Clock) {
+		ann := newUser(t, d, "ann@acme.example")
+		enrol(t, d, ann, "a")
+		show(t, d, ann, "next")
+		clock.Advance(10 * time.Minute)
+		purge(t, d)
+		wantRows(t, d, "enrolment", 1)
+		clock.Advance(time.Millisecond)
+		purge(t, d)
+		wantRows(t, d, "enrolment", 0)
+		clock.Advance(1000 * day)
+		purge(t, d)
+		wantRows(t, d, "authenticator", 1)
+		wantRows(t, d, "recovery_code", 1)
+	})
+}
+
+// Otherwise whoever waits for a month gets another hundred guesses.
+func TestAStopIsNotLiftedByWaiting(t *testing.T) {
+	each(t, func(t *testing.T, d *db.DB, clock *dbtest.Clock) {
+		for key, times := range map[string]int{"one short": 99, "stopped": 100} {
+			for range times {
+				update(t, d, func(tx *db.Tx) error {
+					_, _, err := tx.ClaimFailure(t.Context(), hash(key))
+					return err
+				})
+			}
+		}
+		clock.Advance(1000 * day)
+		purge(t, d)
+		wantRows(t, d, "failure WHERE count < 100", 0)
+		wantRows(t, d, "failure", 1)
 	})
 }
 

@@ -129,7 +129,9 @@ func TestABrowserIsKnownToItsUserForAYear(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB, clock *dbtest.Clock) {
 		ann, bob := newUser(t, d, "ann@acme.example"), newUser(t, d, "bob@acme.example")
 		remember := func() {
-			update(t, d, func(tx *db.Tx) error { return tx.RememberBrowser(t.Context(), hash("a"), ann.ID, "Test/1.0") })
+			update(t, d, func(tx *db.Tx) error {
+				return tx.RememberBrowser(t.Context(), hash("a"), ann.ID, "Test/1.0", "192.0.2.1")
+			})
 		}
 		wantKnown := func(u db.User, want bool) {
 			t.Helper()

@@ -31,6 +31,12 @@ func (tx *Tx) GiveBackRate(ctx context.Context, key []byte, interval time.Durati
 	return err
 }
 
+// ClearRate makes all places of a rate free again.
+func (tx *Tx) ClearRate(ctx context.Context, key []byte) error {
+	_, err := tx.exec(ctx, `DELETE FROM rate WHERE key = $1`, key)
+	return err
+}
+
 // ClaimFailure counts a failure before it is known whether it is one: it is taken back by
 // ClearFailures when the attempt succeeds. It returns how many there have been in a row,
 // or, while the key is on hold, 0 and how long that still lasts.

@@ -40,6 +40,7 @@ type User struct {
 	WrongPasswords       int64
 	ClosedAt             Time // "this was not me"
 	CreatedAt            Time
+	SecondFactor         bool // an authenticator is enrolled
 }
 
 // Status is what a list shows: invited, active or inactive.
@@ -62,15 +63,18 @@ func (u User) Staff() bool { return len(u.Role.Permissions) > 0 }
 const userColumns = `u.id, u.email, COALESCE(u.username, ''), u.name, u.phone, u.time_zone, u.notify_sign_in,
 	COALESCE(u.organization_id, 0), COALESCE(o.name, ''), COALESCE(o.contact_owner_id, 0), COALESCE(o.active, TRUE),
 	r.id, r.name, r.scope, r.permissions, u.active, u.password_hash, u.password_set_at, u.invitation_accepted_at,
-	u.last_sign_in_at, u.pending_email, u.epoch, u.epoch_at, u.wrong_passwords, u.closed_at, u.created_at`
+	u.last_sign_in_at, u.pending_email, u.epoch, u.epoch_at, u.wrong_passwords, u.closed_at, u.created_at,
+	a.user_id IS NOT NULL`
 
-const userTables = ` FROM user_account u JOIN role r ON r.id = u.role LEFT JOIN organization o ON o.id = u.organization_id `
+const userTables = ` FROM user_account u JOIN role r ON r.id = u.role LEFT JOIN organization o ON o.id = u.organization_id
+	LEFT JOIN authenticator a ON a.user_id = u.id `
 
 func (u *User) fields() []any {
 	return []any{&u.ID, &u.Email, &u.Username, &u.Name, &u.Phone, &u.TimeZone, &u.NotifySignIn,
 		&u.OrganizationID, &u.Organization, &u.ContactOwnerID, &u.OrganizationActive,
 		&u.Role.ID, &u.Role.Name, &u.Role.Scope, (*words)(&u.Role.Permissions), &u.Active, &u.PasswordHash, &u.PasswordSetAt,
-		&u.InvitationAcceptedAt, &u.LastSignInAt, &u.PendingEmail, &u.Epoch, &u.EpochAt, &u.WrongPasswords, &u.ClosedAt, &u.CreatedAt}
+		&u.InvitationAcceptedAt, &u.LastSignInAt, &u.PendingEmail, &u.Epoch, &u.EpochAt, &u.WrongPasswords, &u.ClosedAt, &u.CreatedAt,
+		&u.SecondFactor}
 }
 
 // words scans a column of words separated by blanks.
@@ -94,6 +98,13 @@ func (r Reader) User(ctx context.Context, id int64) (User, error) {
 func (r Reader) UserByEmail(ctx context.Context, address string) (User, error) {
 	return scanUser(r.q.QueryRowContext(ctx,
 		`SELECT `+userColumns+userTables+`WHERE u.email_folded = $1 AND u.deleted_at = 0`, FoldEmail(address)))
+}
+
+// EmailHeld says whether anybody but that user has the address, be it somebody whom an
+// import is still making.
+func (r Reader) EmailHeld(ctx context.Context, address string, but int64) (held bool, err error) {
+	err = r.q.QueryRowContext(ctx, `SELECT count(*) > 0 FROM user_account WHERE email_folded = $1 AND id <> $2`, FoldEmail(address), but).Scan(&held)
+	return held, err
 }
 
 // UserByLogin returns the user with that e-mail address or, without an "@", that folded
@@ -141,14 +152,14 @@ func (tx *Tx) LockOwners(ctx context.Context) error {
 // AddUser makes a user and returns the id. Of the fields it takes those that a new user
 // can have; a name or address that is in use is ErrTaken.
 func (tx *Tx) AddUser(ctx context.Context, u User) (id int64, err error) {
-	err = tx.q.QueryRowContext(ctx, `INSERT INTO user_account (email, email_folded, username, name, phone, time_zone,
+	err = tx.q.QueryRowContext(ctx, `INSERT INTO user_account (email, email_folded, username, name, name_folded, phone, time_zone,
 			notify_sign_in, organization_id, role, active, password_hash, password_set_at, invitation_accepted_at,
 			last_sign_in_at, pending_email, epoch, epoch_at, wrong_passwords, closed_at, deleted_at, created_at)
-		VALUES ($1, $2, NULLIF(CAST($3 AS TEXT), ''), $4, $5, $6, TRUE, NULLIF(CAST($7 AS BIGINT), 0), $8, TRUE, $9, $10, 0,
+		VALUES ($1, $2, NULLIF(CAST($3 AS TEXT), ''), $4, $12, $5, $6, TRUE, NULLIF(CAST($7 AS BIGINT), 0), $8, TRUE, $9, $10, 0,
 			0, '', 1, $11, 0, 0, 0, $11)
 		RETURNING id`,
 		u.Email, FoldEmail(u.Email), u.Username, u.Name, u.Phone, u.TimeZone, u.OrganizationID, u.Role.ID,
-		u.PasswordHash, u.PasswordSetAt, tx.Now).Scan(&id)
+		u.PasswordHash, u.PasswordSetAt, tx.Now, FoldName(u.Name)).Scan(&id)
 	return id, taken(err)
 }
 
@@ -192,13 +203,19 @@ type Profile struct {
 
 // SetProfile stores a profile.
 func (tx *Tx) SetProfile(ctx context.Context, userID int64, p Profile) error {
-	return tx.one(ctx, `UPDATE user_account SET name = $1, phone = $2, time_zone = $3, notify_sign_in = $4
-		WHERE id = $5 AND deleted_at = 0`, p.Name, p.Phone, p.TimeZone, p.NotifySignIn, userID)
+	return tx.one(ctx, `UPDATE user_account SET name = $1, name_folded = $6, phone = $2, time_zone = $3, notify_sign_in = $4
+		WHERE id = $5 AND deleted_at = 0`, p.Name, p.Phone, p.TimeZone, p.NotifySignIn, userID, FoldName(p.Name))
 }
 
 // SetRole gives another role.
 func (tx *Tx) SetRole(ctx context.Context, userID int64, role string) error {
 	return tx.one(ctx, `UPDATE user_account SET role = $1 WHERE id = $2 AND deleted_at = 0`, role, userID)
+}
+
+// SetOrganization puts a user into an organization; 0 takes them out.
+func (tx *Tx) SetOrganization(ctx context.Context, userID, organizationID int64) error {
+	return tx.one(ctx, `UPDATE user_account SET organization_id = NULLIF(CAST($1 AS BIGINT), 0)
+		WHERE id = $2 AND deleted_at = 0`, organizationID, userID)
 }
 
 // SetActive activates or deactivates. Where it is so already, it is ErrNotFound.
@@ -244,9 +261,17 @@ func (tx *Tx) ForgetWrongPasswords(ctx context.Context, userID int64) error {
 	return err
 }
 
+// LockUser makes every other change of the user's access wait for the end of this
+// transaction, so that two that touch the same things cannot each wait for the other. A
+// user of another epoch by now is ErrNotFound.
+func (tx *Tx) LockUser(ctx context.Context, userID, epoch int64) error {
+	return tx.one(ctx, `UPDATE user_account SET epoch = epoch WHERE id = $1 AND epoch = $2 AND deleted_at = 0`, userID, epoch)
+}
+
 // EndAccess is the one place that says what dies when a credential, an address or a status
 // changes: every session but the one to keep (0 for none), every link but those that say
-// "this was not me", a waiting address, and, with the epoch, all trust in browsers. The
+// "this was not me", a waiting address, an authenticator that is not confirmed yet, and,
+// with the epoch, all trust in browsers. The
 // caller says which epoch its decision stands on; if another change came first, it is
 // ErrNotFound and nothing may happen. It returns the new epoch.
 func (tx *Tx) EndAccess(ctx context.Context, userID, epoch, keepSession int64) (int64, error) {
@@ -261,6 +286,9 @@ func (tx *Tx) EndAccess(ctx context.Context, userID, epoch, keepSession int64) (
 	}
 	if _, err := tx.exec(ctx, `UPDATE session SET epoch = $1 WHERE id = $2 AND user_id = $3 AND ended_at = 0`,
 		epoch+1, keepSession, userID); err != nil {
+		return 0, err
+	}
+	if err := tx.DropEnrolment(ctx, userID); err != nil {
 		return 0, err
 	}
 	_, err = tx.exec(ctx, `UPDATE link SET revoked_at = $1
@@ -282,7 +310,8 @@ func (tx *Tx) EndOrganizationAccess(ctx context.Context, organizationID int64) e
 			return err
 		}
 	}
-	return nil
+	_, err := tx.exec(ctx, `DELETE FROM enrolment WHERE user_id IN (SELECT id FROM user_account WHERE organization_id = $1)`, organizationID)
+	return err
 }
 
 // EmptyUser removes all that is the person's own and frees the address and the username;
@@ -292,7 +321,7 @@ func (tx *Tx) EmptyUser(ctx context.Context, userID int64) error {
 	if _, err := tx.exec(ctx, `DELETE FROM outbox WHERE user_id = $1`, userID); err != nil {
 		return err
 	}
-	err := tx.one(ctx, `UPDATE user_account SET email = '', email_folded = 'deleted ' || id, username = NULL, name = '', phone = '',
+	err := tx.one(ctx, `UPDATE user_account SET email = '', email_folded = 'deleted ' || id, username = NULL, name = '', name_folded = '', phone = '',
 			time_zone = 'UTC', organization_id = NULL, role = 'customer', active = FALSE, password_hash = '', pending_email = '',
 			deleted_at = $1
 		WHERE id = $2 AND deleted_at = 0`, tx.Now, userID)
@@ -303,6 +332,9 @@ func (tx *Tx) EmptyUser(ctx context.Context, userID int64) error {
 		`DELETE FROM link WHERE user_id = $1`,
 		`DELETE FROM session WHERE user_id = $1`,
 		`DELETE FROM browser WHERE user_id = $1`,
+		`DELETE FROM authenticator WHERE user_id = $1`,
+		`DELETE FROM enrolment WHERE user_id = $1`,
+		`DELETE FROM recovery_code WHERE user_id = $1`,
 		`UPDATE organization SET contact_owner_id = NULL WHERE contact_owner_id = $1`,
 	} {
 		if _, err := tx.exec(ctx, clean, userID); err != nil {

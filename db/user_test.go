@@ -258,7 +258,7 @@ func TestNothingCanBelongToNobody(t *testing.T) {
 			return second(tx.AddSession(ctx, db.Session{UserID: 99, Data: []byte{}}, hash("s")))
 		},
 		"link":    func(tx *db.Tx) error { return second(tx.AddLink(ctx, db.Link{UserID: 99}, hash("l"))) },
-		"browser": func(tx *db.Tx) error { return tx.RememberBrowser(ctx, hash("b"), 99, "") },
+		"browser": func(tx *db.Tx) error { return tx.RememberBrowser(ctx, hash("b"), 99, "", "") },
 		"role": func(tx *db.Tx) error {
 			return second(tx.AddUser(ctx, db.User{Email: "x@x", Role: db.Role{ID: "none"}}))
 		},
@@ -288,7 +288,10 @@ func TestAnIDIsNeverUsedTwice(t *testing.T) {
 			return second(tx.AddSession(ctx, db.Session{UserID: userID, Data: []byte{}}, hash(fmt.Sprint(i))))
 		},
 		"browser": func(tx *db.Tx, userID int64, i int) error {
-			return tx.RememberBrowser(ctx, hash(fmt.Sprint(i)), userID, "")
+			return tx.RememberBrowser(ctx, hash(fmt.Sprint(i)), userID, "", "")
+		},
+		"recovery_code": func(tx *db.Tx, userID int64, i int) error {
+			return tx.SetRecoveryCodes(ctx, userID, []byte{}, [][]byte{hash(fmt.Sprint(i))})
 		},
 		"outbox":      func(tx *db.Tx, _ int64, _ int) error { return tx.Enqueue(ctx, db.Message{}) },
 		"audit_event": func(tx *db.Tx, _ int64, _ int) error { return tx.AddEvent(ctx, db.Event{}) },
@@ -318,13 +321,15 @@ func TestADeletedUserLeavesNothingButTheID(t *testing.T) {
 		acme := add(t, d, func(tx *db.Tx) (int64, error) { return tx.AddOrganization(t.Context(), "Acme", "acme") })
 		for _, u := range []db.User{ann, bob} {
 			giveAccess(t, d, u)
+			enrol(t, d, u, "a")
+			show(t, d, u, "next")
 		}
 		update(t, d, func(tx *db.Tx) error {
 			return errors.Join(tx.SetContactOwner(t.Context(), acme, ann.ID), tx.AddEvent(t.Context(), db.Event{UserID: ann.ID}))
 		})
 		update(t, d, func(tx *db.Tx) error { return tx.EmptyUser(t.Context(), ann.ID) })
 
-		for _, table := range []string{"session", "link", "browser", "outbox"} {
+		for _, table := range []string{"session", "link", "browser", "outbox", "authenticator", "enrolment", "recovery_code"} {
 			if n := number(t, d, fmt.Sprint(`SELECT count(*) FROM `, table, ` WHERE user_id = `, ann.ID)); n != 0 {
 				t.Errorf("%s keeps %d", table, n)
 			}

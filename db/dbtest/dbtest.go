@@ -50,10 +50,14 @@ func Each(t *testing.T, test func(t *testing.T, d *db.DB, clock *Clock)) {
 // skipped, or fails if POSTERN_TEST_ALL is set.
 func Open(t testing.TB, engine db.Engine, now func() time.Time) *db.DB {
 	t.Helper()
-	cfg := db.Config{Path: filepath.Join(t.TempDir(), "postern.db"), Now: now}
 	if engine == db.PostgreSQL {
-		cfg = db.Config{URL: NewPostgreSQL(t), Now: now}
+		return openPostgreSQL(t, now)
 	}
+	return open(t, db.Config{Path: filepath.Join(t.TempDir(), "postern.db"), Now: now})
+}
+
+func open(t testing.TB, cfg db.Config) *db.DB {
+	t.Helper()
 	d, err := db.Open(context.Background(), cfg)
 	if err != nil {
 		t.Fatal(err)

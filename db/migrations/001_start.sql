@@ -43,6 +43,7 @@ CREATE TABLE user_account (
 	email_folded           TEXT NOT NULL UNIQUE,
 	username               TEXT UNIQUE,           -- folded; NULL for none
 	name                   TEXT NOT NULL,
+	name_folded            TEXT NOT NULL,         -- to sort and search by
 	phone                  TEXT NOT NULL,
 	time_zone              TEXT NOT NULL,
 	notify_sign_in         {{bool}} NOT NULL,
@@ -61,6 +62,7 @@ CREATE TABLE user_account (
 	deleted_at             {{int}} NOT NULL,
 	created_at             {{int}} NOT NULL
 ) {{strict}};
+CREATE INDEX user_account_name_folded ON user_account (name_folded, id);
 CREATE INDEX user_account_organization_id ON user_account (organization_id, role);
 
 -- What a mailed link holds, by the hash of its token.
