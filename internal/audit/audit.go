@@ -26,6 +26,28 @@ const (
 	PasswordReset           Action = "password_reset.completed"
 	PasswordResetRefused    Action = "password_reset.refused"
 	PasswordChanged         Action = "password.changed"
+	RecoveryCodeUsed        Action = "recovery_code.used"
+	RecoveryCodesRenewed    Action = "recovery_codes.renewed"
+	AuthenticatorEnrolled   Action = "authenticator.enrolled"
+	AuthenticatorRemoved    Action = "authenticator.removed"
+	AuthenticatorReset      Action = "authenticator.reset"
+	SessionsEnded           Action = "sessions.ended"
+	LinksRevoked            Action = "links.revoked"
+	InvitationWithdrawn     Action = "invitation.withdrawn"
+	UserChanged             Action = "user.changed"
+	UsersImported           Action = "import.completed"
+	UserImported            Action = "user.imported"
+	OrganizationChanged     Action = "organization.changed"
+	RoleCreated             Action = "role.created"
+	RoleChanged             Action = "role.changed"
+	MailRetried             Action = "mail.retried"
+	MailTested              Action = "mail.tested"
+	AuditExported           Action = "audit.exported"
+	AuditTrimmed            Action = "audit.trimmed"
+	SessionEnded            Action = "session.ended"
+	OtherSessionsEnded      Action = "session.others_ended"
+	BrowserTrusted          Action = "browser.trusted"
+	BrowserForgotten        Action = "browser.forgotten"
 	PasswordStopped         Action = "password.stopped"
 	UsernameChanged         Action = "username.changed"
 	EmailChangeRequested    Action = "email.change_requested"
@@ -63,9 +85,28 @@ type Event struct {
 
 // Record appends an event.
 func Record(ctx context.Context, tx *db.Tx, e Event) error {
+	written, err := e.written()
+	if err != nil {
+		return err
+	}
+	return tx.AddEvent(ctx, written)
+}
+
+// RecordImported appends the event for each user whom an import made with that role of the
+// rows up to a line; of those without a password alone, if so asked.
+func RecordImported(ctx context.Context, tx *db.Tx, e Event, role string, onlyInvited bool, last int) error {
+	written, err := e.written()
+	if err != nil {
+		return err
+	}
+	return tx.AddImportEvents(ctx, written, role, onlyInvited, 0, last)
+}
+
+// written is the event as the trail keeps it.
+func (e Event) written() (db.Event, error) {
 	detail, err := json.Marshal(e.Detail)
 	if err != nil {
-		return fmt.Errorf("audit event: %w", err)
+		return db.Event{}, fmt.Errorf("audit event: %w", err)
 	}
 	if e.Detail == nil {
 		detail = []byte("{}")
@@ -78,6 +119,6 @@ func Record(ctx context.Context, tx *db.Tx, e Event) error {
 	if e.User.ID != 0 {
 		organization = e.User.OrganizationID
 	}
-	return tx.AddEvent(ctx, db.Event{Action: string(e.Action), Outcome: outcome, Actor: e.Actor, UserID: e.User.ID,
-		OrganizationID: organization, Detail: string(detail)})
+	return db.Event{Action: string(e.Action), Outcome: outcome, Actor: e.Actor, UserID: e.User.ID,
+		OrganizationID: organization, Detail: string(detail)}, nil
 }

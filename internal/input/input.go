@@ -34,14 +34,37 @@ const (
 	SameEmail          Problem = "same_email"
 	NameTaken          Problem = "name_taken"
 	NoSuchUser         Problem = "no_such_user"
+	RoleBeyond         Problem = "role_beyond" // it holds what the giver lacks
+	NotContactOwner    Problem = "not_contact_owner"
+	NotPermission      Problem = "not_permission"
+	NeedsView          Problem = "needs_view"  // what cannot be done without seeing users
+	OtherEmail         Problem = "other_email" // typed again, but another one
 	NoSuchRole         Problem = "no_such_role"
 	NoSuchOrganization Problem = "no_such_organization"
 	WrongPassword      Problem = "wrong_password"
 	WrongUsername      Problem = "wrong_username"
 	WrongSignIn        Problem = "wrong_sign_in"
+	WrongCode          Problem = "wrong_code"
 	WeakPassword       Problem = "weak_password"
 	PasswordTooLong    Problem = "password_too_long"
 	PasswordsDiffer    Problem = "passwords_differ"
+
+	// Of a file to import.
+	NeedsOrganization Problem = "needs_organization"
+	NotHash           Problem = "not_hash"
+	EmailTwice        Problem = "email_twice" // Limit is the line that came first
+	UsernameTwice     Problem = "username_twice"
+	NotText           Problem = "not_text"
+	StrayQuote        Problem = "stray_quote"
+	WrongCount        Problem = "wrong_count" // Limit is how many columns there should be
+	RowTooLong        Problem = "row_too_long"
+	TooManyRows       Problem = "too_many_rows"
+	NoRows            Problem = "no_rows"
+	NoFile            Problem = "no_file"
+	NoSuchColumn      Problem = "no_such_column" // Choices are its name and the possible ones
+	NoColumn          Problem = "no_column"      // Choices is its name
+	ColumnTwice       Problem = "column_twice"
+	Importing         Problem = "importing" // another file, at this moment
 )
 
 // Field is a field of a form, or an argument of a command, with what is wrong with it.

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -81,11 +82,14 @@ type stored struct {
 	salt, key []byte
 }
 
+var bcryptPattern = regexp.MustCompile(`^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$`)
+
 // parse reads a stored hash; what cannot be read or exceeds the bounds is ErrUnusable.
 func parse(text string) (s stored, err error) {
 	if strings.HasPrefix(text, "$2") {
 		cost, err := bcrypt.Cost([]byte(text))
-		if err != nil || cost > maxCost {
+		// The library reads other versions and lengths, too, which then match nothing.
+		if err != nil || cost > maxCost || !bcryptPattern.MatchString(text) {
 			return s, ErrUnusable
 		}
 		return stored{bcrypt: []byte(text), memory: bcryptCost}, nil

@@ -1,6 +1,11 @@
 package password
 
-import "context"
+import (
+	"context"
+	"crypto/rand"
+
+	"golang.org/x/crypto/argon2"
+)
 
 // Hasher hashes and verifies through the one gate that all of them share.
 type Hasher struct {
@@ -27,6 +32,24 @@ func (h *Hasher) Hash(ctx context.Context, lane Lane, password string) (string, 
 	}
 	defer leave()
 	return hash(normal), nil
+}
+
+// Digest hashes a random code under a salt that it shares with others, so that one hash
+// compares it with all of them.
+func (h *Hasher) Digest(ctx context.Context, lane Lane, salt []byte, code string) ([]byte, error) {
+	leave, err := h.gate.enter(ctx, lane, memory)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	return argon2.IDKey([]byte(code), salt, passes, memory, threads, keyLen), nil
+}
+
+// NewSalt returns a fresh salt for Digest.
+func NewSalt() []byte {
+	salt := make([]byte, saltLen)
+	rand.Read(salt)
+	return salt
 }
 
 // Verify says whether the password is the one of the stored hash, and whether that hash

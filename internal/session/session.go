@@ -17,6 +17,9 @@ const (
 	// ProofLifetime is how long a proof of identity counts as fresh.
 	ProofLifetime = 10 * time.Minute
 
+	// CodeTime is how long a sign-in waits for its code.
+	CodeTime = 10 * time.Minute
+
 	touchEvery   = time.Minute
 	touchPatient = time.Second // how long a page waits for the touch
 )

@@ -58,6 +58,13 @@ func (s *store) FindCtx(ctx context.Context, plain string) ([]byte, bool, error)
 // usable says whether a session may go on: not idle or old beyond the limits, and the
 // user's epoch and status still as they were.
 func usable(s db.Session, u db.User, idle, most time.Duration, now db.Time) bool {
+	if s.CodeOwed && now >= s.CreatedAt.Add(CodeTime) {
+		return false
+	}
+	// A customer whose browser was trusted in the place of a code may have become staff since.
+	if s.ProvenAt == 0 && u.SecondFactor && u.Staff() {
+		return false
+	}
 	return s.Epoch == u.Epoch && u.Enabled() && u.ClosedAt == 0 &&
 		now < s.LastSeenAt.Add(idle) && now < s.CreatedAt.Add(most)
 }

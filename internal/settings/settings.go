@@ -114,6 +114,33 @@ type definition struct {
 	standard string
 	read     func(*Settings, string) input.Field // an empty problem when it was taken
 	show     func(*Settings) string
+	shape    Shape
+}
+
+// Kind says what a setting's value is.
+type Kind string
+
+const (
+	Text    Kind = "text"
+	Choice  Kind = "choice"
+	Boolean Kind = "boolean"
+	Number  Kind = "number"
+)
+
+// Shape says what a setting's value can be.
+type Shape struct {
+	Kind        Kind
+	Choices     []string // of a choice or a boolean
+	Least, Most int      // of a number
+}
+
+// ShapeOf says what the value of that setting can be; false when there is no such key.
+func ShapeOf(key string) (Shape, bool) {
+	i := slices.IndexFunc(definitions, func(d definition) bool { return d.key == key })
+	if i < 0 {
+		return Shape{}, false
+	}
+	return definitions[i].shape, true
 }
 
 // definitions is every setting, in the order of pages and lists.
@@ -160,8 +187,8 @@ var definitions = []definition{
 	number("retention.mail_days", "90", 0, 3650, func(s *Settings) *int { return &s.RetentionMailDays }),
 }
 
-// presetKey is write only: it stands for several settings at once.
-const presetKey = "password.preset"
+// PresetKey is write only: it stands for several settings at once.
+const PresetKey = "password.preset"
 
 var presets = map[string]map[string]string{
 	// What the common customer portals ask for: the defaults.

@@ -84,22 +84,10 @@ func Save(ctx context.Context, tx *db.Tx, values map[string]string) ([]Change, e
 	if err != nil {
 		return nil, err
 	}
-	before, after := from(stored), from(stored)
-	wanted, err := expand(values)
+	before := from(stored)
+	after, err := before.With(values)
 	if err != nil {
 		return nil, err
-	}
-	var problems []input.Field
-	for _, d := range definitions {
-		if value, ok := wanted[d.key]; ok {
-			if field := d.read(after, value); field.Problem != "" {
-				field.Name = d.key
-				problems = append(problems, field)
-			}
-		}
-	}
-	if len(problems) > 0 {
-		return nil, &input.Error{Fields: problems}
 	}
 	var changes []Change
 	for _, d := range definitions {
@@ -118,6 +106,29 @@ func Save(ctx context.Context, tx *db.Tx, values map[string]string) ([]Change, e
 	return changes, tx.SettingsChanged(ctx)
 }
 
+// With returns the settings as they would be with these values. Those that do not pass are
+// an *input.Error with the keys as names, and leave the settings as they are.
+func (s *Settings) With(values map[string]string) (*Settings, error) {
+	wanted, err := expand(values)
+	if err != nil {
+		return nil, err
+	}
+	after := *s
+	var problems []input.Field
+	for _, d := range definitions {
+		if value, ok := wanted[d.key]; ok {
+			if field := d.read(&after, value); field.Problem != "" {
+				field.Name = d.key
+				problems = append(problems, field)
+			}
+		}
+	}
+	if len(problems) > 0 {
+		return nil, &input.Error{Fields: problems}
+	}
+	return &after, nil
+}
+
 // expand replaces a preset by what it stands for and refuses unknown keys.
 func expand(values map[string]string) (map[string]string, error) {
 	known := map[string]bool{}
@@ -126,7 +137,7 @@ func expand(values map[string]string) (map[string]string, error) {
 	}
 	expanded := map[string]string{}
 	for key, value := range values {
-		if key == presetKey {
+		if key == PresetKey {
 			preset, ok := presets[value]
 			if !ok {
 				return nil, &input.Error{Fields: []input.Field{{Name: key, Problem: input.NotChoice, Choices: []string{"classic", "nist"}}}}
@@ -141,7 +152,7 @@ func expand(values map[string]string) (map[string]string, error) {
 		}
 	}
 	for key, value := range values { // what is said by itself goes before the preset
-		if key != presetKey {
+		if key != PresetKey {
 			expanded[key] = value
 		}
 	}

@@ -20,7 +20,7 @@ func text(key, standard string, read func(string) (string, input.Problem), of fu
 			}
 			return input.Field{Problem: problem, Limit: maxLine}
 		},
-		func(s *Settings) string { return *of(s) }}
+		func(s *Settings) string { return *of(s) }, Shape{Kind: Text}}
 }
 
 func choice(key, standard string, choices []string, of func(*Settings) *string) definition {
@@ -34,7 +34,7 @@ func choice(key, standard string, choices []string, of func(*Settings) *string) 
 			}
 			return input.Field{Problem: input.NotChoice, Choices: choices}
 		},
-		func(s *Settings) string { return *of(s) }}
+		func(s *Settings) string { return *of(s) }, Shape{Kind: Choice, Choices: choices}}
 }
 
 func boolean(key, standard string, of func(*Settings) *bool) definition {
@@ -46,7 +46,7 @@ func boolean(key, standard string, of func(*Settings) *bool) definition {
 			*of(s) = value == "true"
 			return input.Field{}
 		},
-		func(s *Settings) string { return strconv.FormatBool(*of(s)) }}
+		func(s *Settings) string { return strconv.FormatBool(*of(s)) }, Shape{Kind: Boolean, Choices: []string{"true", "false"}}}
 }
 
 func number(key, standard string, least, most int, of func(*Settings) *int) definition {
@@ -59,7 +59,7 @@ func number(key, standard string, least, most int, of func(*Settings) *int) defi
 			*of(s) = n
 			return input.Field{}
 		},
-		func(s *Settings) string { return strconv.Itoa(*of(s)) }}
+		func(s *Settings) string { return strconv.Itoa(*of(s)) }, Shape{Kind: Number, Least: least, Most: most}}
 }
 
 // line reads a line of text that may not be empty.

@@ -24,7 +24,19 @@ import (
 // browsers until a mailed reset.
 const StopAfter = 100
 
+// CodesPerSession is how many wrong codes send a sign-in back to the password.
+const CodesPerSession = 5
+
+// WrongCodesTold is the wrong code in a row from which on the user is told by mail: whoever
+// enters it knows the password.
+const WrongCodesTold = 3
+
 const (
+	codesHeldEvery = 10 // wrong codes before a wait
+	codesHeldFor   = 15 * time.Minute
+	codesADay      = 30 // wrong codes before a longer one
+	codesHeldLong  = 24 * time.Hour
+
 	freeFromStrangers    = 5  // wrong passwords before the first wait
 	freeFromKnownBrowser = 10 // the same, in a browser the user has signed in with
 	firstWait            = 30 * time.Second
@@ -48,6 +60,10 @@ var (
 	recoveries    = []rate{per("recovery minute", 1, time.Minute), per("recovery hour", 3, time.Hour), per("recovery day", 10, 24*time.Hour)}
 	visitors      = []rate{per("recovery visitor", 60, time.Hour)}
 	linkChecks    = []rate{per("link check", 30, time.Minute)}
+	codes         = []rate{per("code day", codesADay, 24*time.Hour)}
+	staffResets   = []rate{per("staff reset minute", 1, time.Minute), per("staff reset day", 10, 24*time.Hour)}
+	testMails     = []rate{per("test mail", 5, time.Minute)}
+	recoveryCodes = []rate{per("recovery codes", 5, time.Hour)}
 	confirmations = []rate{per("confirmation", 5, 24*time.Hour)}
 	invitations   = []rate{per("invitation", 5, 24*time.Hour)}
 )
@@ -140,10 +156,13 @@ func (t *Throttle) SignIn(ctx context.Context, tx *db.Tx, a Attempt) (failures i
 	if err := t.claim(ctx, tx, failedSignIns, network(a.Address)); err != nil {
 		return 0, err
 	}
-	if _, err := claimFailure(ctx, tx, key, free); err != nil {
+	// The user before the key, as everywhere: two that take them in different orders would
+	// wait for each other. What is held counts nothing, because nothing of it remains.
+	if failures, err = tx.CountWrongPassword(ctx, a.UserID); err != nil {
 		return 0, err
 	}
-	return tx.CountWrongPassword(ctx, a.UserID)
+	_, err = claimFailure(ctx, tx, key, free)
+	return failures, err
 }
 
 // SignedIn gives back what the attempt had claimed.
@@ -171,6 +190,80 @@ func (t *Throttle) Forget(ctx context.Context, tx *db.Tx, u db.User) error {
 		}
 	}
 	return nil
+}
+
+// Factor is what a code comes from; each has counters of its own.
+type Factor string
+
+const (
+	FactorTOTP     Factor = "totp"
+	FactorRecovery Factor = "recovery"
+)
+
+// Code claims an attempt at a code, over all sessions of the user. It returns how many
+// there have been in a row: after ten there is a wait, after thirty one of a day, and after
+// a hundred the factor is stopped, so that only the other one, or an administrator, helps.
+// The rate bounds those whose attempts the user's own successes interrupt.
+func (t *Throttle) Code(ctx context.Context, tx *db.Tx, userID int64, factor Factor) (count int64, stopped bool, err error) {
+	key := t.codeKey(userID, factor)
+	count, wait, err := tx.ClaimFailure(ctx, key)
+	switch {
+	case err != nil:
+		return 0, false, err
+	case wait > 0:
+		return 0, false, &HeldError{wait}
+	case count%codesADay == 0:
+		err = tx.Hold(ctx, key, codesHeldLong)
+	case count%codesHeldEvery == 0:
+		err = tx.Hold(ctx, key, codesHeldFor)
+	}
+	if err == nil {
+		err = t.claim(ctx, tx, codes, string(factor), strconv.FormatInt(userID, 10))
+	}
+	return count, count > StopAfter, err
+}
+
+// CodeAccepted gives the attempt back, and forgets the wrong ones before it.
+func (t *Throttle) CodeAccepted(ctx context.Context, tx *db.Tx, userID int64, factor Factor) error {
+	if err := tx.ClearFailures(ctx, t.codeKey(userID, factor)); err != nil {
+		return err
+	}
+	return t.giveBack(ctx, tx, codes, string(factor), strconv.FormatInt(userID, 10))
+}
+
+// ForgetCodes lifts what wrong codes have shut, for a user who gets a new authenticator.
+func (t *Throttle) ForgetCodes(ctx context.Context, tx *db.Tx, userID int64) error {
+	for _, factor := range []Factor{FactorTOTP, FactorRecovery} {
+		if err := tx.ClearFailures(ctx, t.codeKey(userID, factor)); err != nil {
+			return err
+		}
+		for _, r := range codes {
+			if err := tx.ClearRate(ctx, t.key(r.name, string(factor), strconv.FormatInt(userID, 10))); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (t *Throttle) codeKey(userID int64, factor Factor) []byte {
+	return t.key("code", string(factor), strconv.FormatInt(userID, 10))
+}
+
+// StaffReset claims a reset link that staff send to a user.
+func (t *Throttle) StaffReset(ctx context.Context, tx *db.Tx, userID int64) error {
+	return t.claim(ctx, tx, staffResets, strconv.FormatInt(userID, 10))
+}
+
+// RecoveryCodes claims a new set of recovery codes of a user, which costs ten hashes and a
+// mail.
+func (t *Throttle) RecoveryCodes(ctx context.Context, tx *db.Tx, userID int64) error {
+	return t.claim(ctx, tx, recoveryCodes, strconv.FormatInt(userID, 10))
+}
+
+// TestMail claims a mail with which a user tries the mail server.
+func (t *Throttle) TestMail(ctx context.Context, tx *db.Tx, userID int64) error {
+	return t.claim(ctx, tx, testMails, strconv.FormatInt(userID, 10))
 }
 
 // Proof claims an attempt of a signed-in user to prove who they are.
