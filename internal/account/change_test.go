@@ -65,7 +65,7 @@ func TestThePresentPasswordCannotBeGuessed(t *testing.T) {
 			_, err := p.Account.ChangePassword(t.Context(), as(c), c, present, chosen(portaltest.Another))
 			return err
 		}
-		prove := func(typed string) (string, error) { return p.Account.Reauthenticate(t.Context(), as(c), c, typed) }
+		prove := func(typed string) (string, error) { return p.Account.Reauthenticate(t.Context(), as(c), c, typed, "") }
 		for range 5 { // both are counted together
 			wantProblem(t, change(wrong), "current_password", input.WrongPassword)
 			_, err := prove(wrong)

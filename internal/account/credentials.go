@@ -12,21 +12,31 @@ import (
 	"postern/internal/token"
 )
 
-// Reauthenticate takes the password of a signed-in user as fresh proof, and returns the
-// new token of the session. A wrong one is an *input.Error about "password".
-func (s *Service) Reauthenticate(ctx context.Context, actor db.Actor, c *session.Current, typed string) (sessionToken string, err error) {
+// Reauthenticate takes the password of a signed-in user, and a code where an authenticator
+// is enrolled, as fresh proof, and returns the new token of the session. A wrong one is an
+// *input.Error about "password" or "code".
+func (s *Service) Reauthenticate(ctx context.Context, actor db.Actor, c *session.Current, typed, code string) (sessionToken string, err error) {
 	if err := s.prove(ctx, actor, c.User, "password", typed); err != nil {
 		return "", err
 	}
-	err = s.DB.Update(ctx, func(tx *db.Tx) error {
-		if err := s.Throttle.Proven(ctx, tx, c.User.ID); err != nil {
-			return err
+	factor := "password"
+	if c.User.SecondFactor {
+		used, err := s.checkCode(ctx, actor, c, code)
+		if err != nil {
+			return "", err
 		}
+		factor += " and " + string(used)
+	}
+	err = s.DB.Update(ctx, func(tx *db.Tx) error {
+		// The session before the counter, as everywhere.
 		if sessionToken, err = renew(ctx, tx, c.Session.ID, true); err != nil {
 			return err
 		}
+		if err := s.Throttle.Proven(ctx, tx, c.User.ID); err != nil {
+			return err
+		}
 		return audit.Record(ctx, tx, audit.Event{Action: audit.Reauthenticated, Actor: actor, User: c.User,
-			Detail: map[string]string{"factor": "password"}})
+			Detail: map[string]string{"factor": factor}})
 	})
 	return sessionToken, err
 }
@@ -80,7 +90,8 @@ func (s *Service) ChangePassword(ctx context.Context, actor db.Actor, c *session
 		// The present password was right all the same.
 		return "", errors.Join(err, s.DB.Update(ctx, func(tx *db.Tx) error { return s.Throttle.Proven(ctx, tx, c.User.ID) }))
 	}
-	return s.changeCredential(ctx, c, true, func(tx *db.Tx) error {
+	// Where a code is needed, too, the password alone is not fresh proof.
+	return s.changeCredential(ctx, c, !c.User.SecondFactor, func(tx *db.Tx) error {
 		if err := tx.SetPassword(ctx, c.User.ID, hash); err != nil {
 			return err
 		}
@@ -112,19 +123,23 @@ func (s *Service) ChangeUsername(ctx context.Context, actor db.Actor, c *session
 }
 
 // changeCredential ends all access but the session in hand, makes the change, and gives
-// the session a new token. Proven says that the password came with it.
+// the session a new token. Proven says that all proof came with it.
 func (s *Service) changeCredential(ctx context.Context, c *session.Current, proven bool, change func(*db.Tx) error) (sessionToken string, err error) {
 	err = s.update(ctx, func(tx *db.Tx) error {
-		if _, err := tx.EndAccess(ctx, c.User.ID, c.User.Epoch, c.Session.ID); err != nil {
+		if sessionToken, err = endOtherAccess(ctx, tx, c, proven); err != nil {
 			return err
 		}
-		if err := change(tx); err != nil {
-			return err
-		}
-		sessionToken, err = renew(ctx, tx, c.Session.ID, proven)
-		return err
+		return change(tx)
 	})
 	return sessionToken, err
+}
+
+// endOtherAccess ends all access but the session in hand, and gives that a new token.
+func endOtherAccess(ctx context.Context, tx *db.Tx, c *session.Current, proven bool) (sessionToken string, err error) {
+	if _, err := tx.EndAccess(ctx, c.User.ID, c.User.Epoch, c.Session.ID); err != nil {
+		return "", err
+	}
+	return renew(ctx, tx, c.Session.ID, proven)
 }
 
 // notify records a change that a user made to their own account, and mails it to the

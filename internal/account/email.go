@@ -55,10 +55,11 @@ func (s *Service) RequestEmailChange(ctx context.Context, actor db.Actor, c *ses
 // CancelEmailChange forgets an address that waits for its confirmation.
 func (s *Service) CancelEmailChange(ctx context.Context, actor db.Actor, c *session.Current) error {
 	return s.DB.Update(ctx, func(tx *db.Tx) error {
-		if err := tx.RevokeLinks(ctx, c.User.ID, db.PurposeVerifyEmail, 0); err != nil {
+		// The user first, as everywhere.
+		if err := tx.SetPendingEmail(ctx, c.User.ID, ""); err != nil {
 			return err
 		}
-		if err := tx.SetPendingEmail(ctx, c.User.ID, ""); err != nil {
+		if err := tx.RevokeLinks(ctx, c.User.ID, db.PurposeVerifyEmail, 0); err != nil {
 			return err
 		}
 		return audit.Record(ctx, tx, audit.Event{Action: audit.EmailChangeCancelled, Actor: actor, User: c.User})

@@ -135,7 +135,7 @@ func TestAnAddressIsRefusedWithoutAReason(t *testing.T) {
 		ann := newAnn(t, p)
 		person(t, p, directory.NewUser{Email: "bob@acme.example"})
 		gone := person(t, p, directory.NewUser{Email: "inactive@acme.example"})
-		must(t, p.Directory.Deactivate(t.Context(), portaltest.Operator, gone.ID))
+		must(t, p.Directory.Deactivate(t.Context(), portaltest.Operator, gone.ID, ""))
 		p.Mails(t)
 		own := entered(t, p, ann)
 		c := live(t, p, own)

@@ -54,16 +54,16 @@ func TestAnInvitationLastsAsManyDaysAsTheSettingSays(t *testing.T) {
 
 func TestAnInvitationDiesWithTheStatus(t *testing.T) {
 	each(t, func(t *testing.T, p *portaltest.Portal) {
-		p.Organization(t, "Acme")
+		acme := p.Organization(t, "Acme")
 		person(t, p, directory.NewUser{Email: "bob@acme.example", Organization: "Acme", Invite: true})
 		bob := person(t, p, directory.NewUser{Email: "cleo@acme.example", Invite: true})
 		for _, m := range p.Mails(t) {
 			plain := portaltest.Token(m.Link(t, "/invitation/"))
 			if m.To == bob.Email {
-				must(t, p.Directory.Deactivate(t.Context(), portaltest.Operator, bob.ID))
-				must(t, p.Directory.Activate(t.Context(), portaltest.Operator, bob.ID))
+				must(t, p.Directory.Deactivate(t.Context(), portaltest.Operator, bob.ID, ""))
+				must(t, p.Directory.Activate(t.Context(), portaltest.Operator, bob.ID, ""))
 			} else {
-				must(t, p.Directory.SetOrganizationActive(t.Context(), portaltest.Operator, "Acme", false))
+				must(t, p.Directory.SetOrganizationActive(t.Context(), portaltest.Operator, acme, false))
 			}
 			_, err := p.Account.AcceptInvitation(t.Context(), home, plain, chosen(portaltest.Password))
 			wantDead(t, m.To, err)

@@ -2,7 +2,6 @@ package account
 
 import (
 	"context"
-	"errors"
 
 	"postern/db"
 	"postern/internal/access"
@@ -60,11 +59,7 @@ func restore(ctx context.Context, tx *db.Tx, link db.Link, user db.User) (string
 	if err := tx.VoidLaterRestores(ctx, link); err != nil {
 		return "", err
 	}
-	other, err := tx.UserByEmail(ctx, link.RestoreEmail)
-	switch {
-	case err == nil && other.ID != user.ID:
-		return "", nil
-	case err != nil && !errors.Is(err, db.ErrNotFound):
+	if held, err := tx.EmailHeld(ctx, link.RestoreEmail, user.ID); err != nil || held {
 		return "", err
 	}
 	return link.RestoreEmail, tx.SetEmail(ctx, user.ID, link.RestoreEmail)

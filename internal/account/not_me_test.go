@@ -79,7 +79,7 @@ func TestNotMeShutsEveryWayIn(t *testing.T) {
 		if _, err := p.Directory.PrintResetLink(t.Context(), portaltest.Operator, ann.ID); err == nil {
 			t.Error("the operator prints a link for somebody shut")
 		}
-		must(t, p.Directory.Unlock(t.Context(), portaltest.Operator, ann.ID))
+		must(t, p.Directory.Unlock(t.Context(), portaltest.Operator, ann.ID, ""))
 		wantMails(t, p, "Your account was unlocked > ann@acme.example")
 		_, err = p.Account.SignIn(t.Context(), home, "ann", portaltest.Password)
 		wantProblem(t, err, "", input.WrongSignIn)
@@ -103,7 +103,7 @@ func TestNotMeWorksForTwoWeeks(t *testing.T) {
 		ann := newAnn(t, p)
 		notMe := changed(t, p, ann)
 		p.Clock.Advance(14*24*time.Hour - time.Minute)
-		must(t, p.Directory.Deactivate(t.Context(), portaltest.Operator, ann.ID)) // ended only by use
+		must(t, p.Directory.Deactivate(t.Context(), portaltest.Operator, ann.ID, "")) // ended only by use
 		if !isOpen(t, p, db.PurposeNotMe, notMe) {
 			t.Error("it is dead a minute early")
 		}
@@ -125,7 +125,7 @@ func TestNotMeGivesTheOldAddressBack(t *testing.T) {
 			t.Fatalf("the address is %q", now.Email)
 		}
 		// The thief cannot undo it with the mail that went to their own address.
-		must(t, p.Directory.Unlock(t.Context(), portaltest.Operator, ann.ID))
+		must(t, p.Directory.Unlock(t.Context(), portaltest.Operator, ann.ID, ""))
 		p.Mails(t)
 		_ = report(t, p, second) // whatever it answers
 		p.Mails(t)
@@ -211,6 +211,22 @@ func TestNotMeLeavesAnAddressThatIsSomebodyElsesNow(t *testing.T) {
 	})
 }
 
+// Somebody whom an import is still making has taken the address already, and nobody sees
+// them yet.
+func TestNotMeShutsTheAccountWhileAnImportHoldsTheOldAddress(t *testing.T) {
+	each(t, func(t *testing.T, p *portaltest.Portal) {
+		ann := newAnn(t, p)
+		_, notMe := moveEmail(t, p, entered(t, p, ann), "new@acme.example")
+		heir := person(t, p, directory.NewUser{Email: "ann@acme.example"})
+		_, err := open(t, p).ExecContext(t.Context(), `UPDATE user_account SET deleted_at = -1 WHERE id = $1`, heir.ID)
+		must(t, err)
+		must(t, report(t, p, notMe))
+		if now := p.Reload(t, ann); now.Email != "new@acme.example" || now.ClosedAt == 0 {
+			t.Errorf("address %q, closed at %d", now.Email, now.ClosedAt)
+		}
+	})
+}
+
 func TestNotMeTellsThoseWhoCanHelp(t *testing.T) {
 	each(t, func(t *testing.T, p *portaltest.Portal) {
 		acme := p.Organization(t, "Acme")
@@ -220,7 +236,7 @@ func TestNotMeTellsThoseWhoCanHelp(t *testing.T) {
 		must(t, p.DB.Update(t.Context(), func(tx *db.Tx) error { return tx.SetContactOwner(t.Context(), acme, carl.ID) }))
 		ada := person(t, p, directory.NewUser{Email: "ada@acme.example", Name: "Ada", Organization: "Acme", Role: "portal_administrator"})
 		away := person(t, p, directory.NewUser{Email: "away@acme.example", Organization: "Acme", Role: "portal_administrator"})
-		must(t, p.Directory.Deactivate(t.Context(), portaltest.Operator, away.ID))
+		must(t, p.Directory.Deactivate(t.Context(), portaltest.Operator, away.ID, ""))
 		ann := person(t, p, directory.NewUser{Email: "ann@acme.example", Name: "Ann", Organization: "Acme"})
 		ben := person(t, p, directory.NewUser{Email: "ben@bare.example", Organization: "Bare"})
 		alone := person(t, p, directory.NewUser{Email: "alone@home.example"})

@@ -143,13 +143,13 @@ func TestTheMailSaysWhyThereIsNoLinkAndWhomToTurnTo(t *testing.T) {
 		person(t, p, directory.NewUser{Email: "ada@acme.example", Name: "Ada Admin", Organization: "Acme", Role: "portal_administrator"})
 		person(t, p, directory.NewUser{Email: "eve@acme.example", Name: "Eve Customer", Organization: "Acme"})
 		inactive := person(t, p, directory.NewUser{Email: "inactive@acme.example", Organization: "Acme"})
-		must(t, p.Directory.Deactivate(t.Context(), portaltest.Operator, inactive.ID))
+		must(t, p.Directory.Deactivate(t.Context(), portaltest.Operator, inactive.ID, ""))
 		p.Mails(t)
 		closed := shut(t, p, directory.NewUser{Email: "shut@acme.example", Organization: "Acme"})
 		ofGone := person(t, p, directory.NewUser{Email: "someone@gone.example", Organization: "Gone"})
-		must(t, p.Directory.SetOrganizationActive(t.Context(), portaltest.Operator, "Gone", false))
+		must(t, p.Directory.SetOrganizationActive(t.Context(), portaltest.Operator, gone, false))
 		alone := person(t, p, directory.NewUser{Email: "alone@acme.example"})
-		must(t, p.Directory.Deactivate(t.Context(), portaltest.Operator, alone.ID))
+		must(t, p.Directory.Deactivate(t.Context(), portaltest.Operator, alone.ID, ""))
 		p.Mails(t)
 
 		for _, c := range []struct {
@@ -191,7 +191,7 @@ func TestNobodyIsSentToAContactWhoHasLeft(t *testing.T) {
 		must(t, p.DB.Update(t.Context(), func(tx *db.Tx) error { return tx.SetContactOwner(t.Context(), acme, carl.ID) }))
 		bob := person(t, p, directory.NewUser{Email: "bob@acme.example", Organization: "Acme"})
 		for _, u := range []db.User{carl, ada, bob} {
-			must(t, p.Directory.Deactivate(t.Context(), portaltest.Operator, u.ID))
+			must(t, p.Directory.Deactivate(t.Context(), portaltest.Operator, u.ID, ""))
 		}
 		p.Mails(t)
 		ask(t, p, bob.Email)
@@ -255,7 +255,7 @@ func TestSettingsCountAtTheMomentOfSending(t *testing.T) {
 		release = holdMail(p)
 		ask(t, p, ann.Email)
 		wantMails(t, p)
-		must(t, p.Directory.Deactivate(t.Context(), portaltest.Operator, ann.ID))
+		must(t, p.Directory.Deactivate(t.Context(), portaltest.Operator, ann.ID, ""))
 		wantMails(t, p)
 		release()
 		for _, m := range p.Mails(t) {

@@ -136,7 +136,7 @@ func TestALinkLastsAnHourFromItsSending(t *testing.T) {
 func TestALinkDiesWhenTheAccountChanges(t *testing.T) {
 	each(t, func(t *testing.T, p *portaltest.Portal) {
 		ctx, d, operator := t.Context(), p.Directory, portaltest.Operator
-		p.Organization(t, "Acme")
+		acme := p.Organization(t, "Acme")
 		changes := []struct {
 			name   string
 			change func(u db.User) error
@@ -159,20 +159,20 @@ func TestALinkDiesWhenTheAccountChanges(t *testing.T) {
 				_, err := p.Account.ChangeUsername(ctx, as(c), c, "another")
 				return err
 			}},
-			{"deactivation", func(u db.User) error { return d.Deactivate(ctx, operator, u.ID) }},
+			{"deactivation", func(u db.User) error { return d.Deactivate(ctx, operator, u.ID, "") }},
 			{"deactivation and activation", func(u db.User) error {
-				return errors.Join(d.Deactivate(ctx, operator, u.ID), d.Activate(ctx, operator, u.ID))
+				return errors.Join(d.Deactivate(ctx, operator, u.ID, ""), d.Activate(ctx, operator, u.ID, ""))
 			}},
 			{"not me and unlocking", func(u db.User) error {
 				_, err := p.Account.ReportNotMe(ctx, home, mailed(t, p.Mails(t), "A reset link was made for your account", "/not-me/"))
-				return errors.Join(err, d.Unlock(ctx, operator, u.ID))
+				return errors.Join(err, d.Unlock(ctx, operator, u.ID, ""))
 			}},
 			{"deletion", func(u db.User) error {
 				p.Mails(t)
-				return d.Delete(ctx, operator, u.ID)
+				return d.Delete(ctx, operator, u.ID, u.Email, "")
 			}},
 			{"organization", func(u db.User) error {
-				return errors.Join(d.SetOrganizationActive(ctx, operator, "Acme", false), d.SetOrganizationActive(ctx, operator, "Acme", true))
+				return errors.Join(d.SetOrganizationActive(ctx, operator, acme, false), d.SetOrganizationActive(ctx, operator, acme, true))
 			}},
 		}
 		for i, change := range changes {

@@ -14,6 +14,7 @@ import (
 	"postern/db"
 	"postern/internal/input"
 	"postern/internal/password"
+	"postern/internal/seal"
 	"postern/internal/settings"
 	"postern/internal/throttle"
 )
@@ -32,7 +33,10 @@ type Service struct {
 	Hasher   *password.Hasher
 	Judge    *password.Judge
 	Throttle *throttle.Throttle
-	Log      *slog.Logger
+	// Log hears of password hashes that cannot be used.
+	Log *slog.Logger
+	// Key seals the secrets of authenticators.
+	Key seal.Key
 	// Host is the portal's host name; its words are refused in passwords.
 	Host string
 	// MailQueued tells the outbox worker of this process that there is work.
@@ -77,7 +81,7 @@ func (s *Service) Choose(ctx context.Context, lane password.Lane, u db.User, for
 	if form.Password == "" {
 		return "", input.Refuse("password", input.Missing)
 	}
-	policy := current.PasswordPolicy(false)
+	policy := current.PasswordPolicy(u.SecondFactor)
 	report, err := s.Judge.Check(ctx, policy,
 		password.Choice{Password: form.Password, Confirm: &form.Confirm, Words: current.ForbiddenWords(u, s.Host)})
 	if err != nil {
@@ -121,7 +125,7 @@ func (s *Service) Look(ctx context.Context, u db.User, typed string, confirm *st
 	if err != nil {
 		return password.Policy{}, password.Report{}, err
 	}
-	policy := current.PasswordPolicy(false)
+	policy := current.PasswordPolicy(u.SecondFactor)
 	report, err := s.Judge.Look(ctx, policy, password.Choice{Password: typed, Confirm: confirm, Words: current.ForbiddenWords(u, s.Host)})
 	return policy, report, err
 }

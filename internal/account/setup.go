@@ -98,7 +98,7 @@ func (s *Service) SetUp(ctx context.Context, v Visit, plain string, form Setup) 
 		if err := setupOffered(ctx, tx.Reader, plain); err != nil {
 			return err
 		}
-		if first, err := tx.ClaimFact(ctx, db.FactSetupClosed, "yes"); err != nil || !first {
+		if claimed, err := tx.ClaimFact(ctx, db.FactSetupClosed, "yes"); err != nil || !claimed {
 			return errors.Join(err, ErrSwitchedOff)
 		}
 		owner.PasswordSetAt = tx.Now
@@ -106,17 +106,25 @@ func (s *Service) SetUp(ctx context.Context, v Visit, plain string, form Setup) 
 		if err != nil {
 			return err
 		}
-		if _, err := settings.Save(ctx, tx, changes); err != nil {
+		changed, err := settings.Save(ctx, tx, changes)
+		if err != nil {
 			return err
 		}
-		if owner, err = tx.User(ctx, id); err != nil {
+		first, err := tx.User(ctx, id)
+		if err != nil {
 			return err
 		}
-		v.Actor.Kind, v.Actor.UserID = db.ActorUser, owner.ID
-		if err := audit.Record(ctx, tx, audit.Event{Action: audit.PortalSetUp, Actor: v.Actor, User: owner}); err != nil {
+		v.Actor.Kind, v.Actor.UserID = db.ActorUser, first.ID
+		if err := audit.Record(ctx, tx, audit.Event{Action: audit.PortalSetUp, Actor: v.Actor, User: first}); err != nil {
 			return err
 		}
-		in, err = enter(ctx, tx, v, owner)
+		for _, c := range changed {
+			if err := audit.Record(ctx, tx, audit.Event{Action: audit.SettingChanged, Actor: v.Actor,
+				Detail: map[string]string{"key": c.Key, "old": c.Old, "new": c.New}}); err != nil {
+				return err
+			}
+		}
+		in, err = s.enter(ctx, tx, v, first, passwordAlone)
 		return err
 	})
 	if errors.Is(err, db.ErrTaken) {

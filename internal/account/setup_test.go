@@ -102,7 +102,7 @@ func TestSetupIsClosedForEverOnceThereHasBeenAnOwner(t *testing.T) {
 		wantClosed(t, p, plain)
 		// Nobody has accepted yet, so this owner may go; the page stays shut.
 		p.Mails(t)
-		must(t, p.Directory.Delete(t.Context(), portaltest.Operator, olga.ID))
+		must(t, p.Directory.Delete(t.Context(), portaltest.Operator, olga.ID, olga.Email, ""))
 		wantClosed(t, p, plain)
 	})
 }

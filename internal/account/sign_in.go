@@ -14,8 +14,11 @@ import (
 
 // SignedIn is what a browser gets when it is signed in.
 type SignedIn struct {
-	Session string // token
-	Browser string // token
+	Session  string // token
+	Browser  string // token; empty while a code is owed
+	CodeOwed bool   // the session is good for nothing but the code
+
+	RecoveryCode bool // was used up for it
 }
 
 var errWrongSignIn = input.Refuse("", input.WrongSignIn)
@@ -56,7 +59,15 @@ func (s *Service) SignIn(ctx context.Context, v Visit, login, typed string) (Sig
 			return err
 		}
 		v.Actor.Kind, v.Actor.UserID = db.ActorUser, user.ID
-		if in, err = enter(ctx, tx, v, now); err != nil || attempt.Browser != nil {
+		owed, err := s.codeOwed(ctx, tx, attempt.Browser, now)
+		if err != nil {
+			return err
+		}
+		if owed {
+			in, err = askForCode(ctx, tx, v, now)
+			return err
+		}
+		if in, err = s.enter(ctx, tx, v, now, passwordAlone); err != nil || attempt.Browser != nil {
 			return err
 		}
 		return tellOfNewBrowser(ctx, tx, v, now)
@@ -105,10 +116,38 @@ func (s *Service) attempt(ctx context.Context, v Visit, login string) (db.User, 
 	return user, attempt, nil
 }
 
-// enter makes the session of a user who has given all proofs, and remembers the browser.
-func enter(ctx context.Context, tx *db.Tx, v Visit, user db.User) (SignedIn, error) {
+// codeOwed says whether the user must enter a code, too: whoever has an authenticator, but
+// for customers in a browser that they have chosen to trust.
+func (s *Service) codeOwed(ctx context.Context, tx *db.Tx, browser []byte, user db.User) (bool, error) {
+	if !user.SecondFactor {
+		return false, nil
+	}
+	current, err := s.Settings.Current(ctx)
+	if err != nil || browser == nil || user.Staff() || current.MFATrustDeviceDays == 0 {
+		return true, err
+	}
+	trusted, err := tx.BrowserTrusted(ctx, browser, user, tx.Now)
+	return !trusted, err
+}
+
+// askForCode makes a session that is good for nothing but entering the code.
+func askForCode(ctx context.Context, tx *db.Tx, v Visit, user db.User) (SignedIn, error) {
 	plain, hash := token.New()
-	session := db.Session{UserID: user.ID, Epoch: user.Epoch, Data: []byte{}, Address: v.Actor.Address, UserAgent: v.Actor.UserAgent}
+	session := db.Session{UserID: user.ID, Epoch: user.Epoch, CodeOwed: true, Data: []byte{}, Address: v.Actor.Address, UserAgent: v.Actor.UserAgent}
+	_, err := tx.AddSession(ctx, session, hash)
+	return SignedIn{Session: plain, CodeOwed: true}, err
+}
+
+// passwordAlone is how somebody got in without a code.
+const passwordAlone = "password"
+
+// enter makes the session of a user who has given all proofs, and remembers the browser. A
+// browser that is trusted in the place of a code opens the account, but is no fresh proof:
+// with it and the password anybody could replace the authenticator.
+func (s *Service) enter(ctx context.Context, tx *db.Tx, v Visit, user db.User, factor string) (SignedIn, error) {
+	plain, hash := token.New()
+	session := db.Session{UserID: user.ID, Epoch: user.Epoch, Data: []byte{}, Address: v.Actor.Address, UserAgent: v.Actor.UserAgent,
+		Trusted: factor == passwordAlone && user.SecondFactor}
 	if _, err := tx.AddSession(ctx, session, hash); err != nil {
 		return SignedIn{}, err
 	}
@@ -119,8 +158,15 @@ func enter(ctx context.Context, tx *db.Tx, v Visit, user db.User) (SignedIn, err
 	if err := tx.RecordSignIn(ctx, user.ID); err != nil {
 		return SignedIn{}, err
 	}
-	return SignedIn{plain, browser}, audit.Record(ctx, tx, audit.Event{Action: audit.SignedIn, Actor: v.Actor, User: user,
-		Detail: map[string]string{"factor": "password"}})
+	return SignedIn{Session: plain, Browser: browser}, audit.Record(ctx, tx, audit.Event{Action: audit.SignedIn, Actor: proven(v, user), User: user,
+		Detail: map[string]string{"factor": factor}})
+}
+
+// proven is the visitor as an actor from the moment on at which it is clear who they are.
+func proven(v Visit, user db.User) db.Actor {
+	actor := v.Actor
+	actor.Kind, actor.UserID = db.ActorUser, user.ID
+	return actor
 }
 
 // tellOfNewBrowser mails a user whose account was entered from a browser it did not know,
@@ -143,7 +189,7 @@ func remember(ctx context.Context, tx *db.Tx, v Visit, user db.User) (string, er
 			return "", err
 		}
 	}
-	return browser, tx.RememberBrowser(ctx, hash, user.ID, v.Actor.UserAgent)
+	return browser, tx.RememberBrowser(ctx, hash, user.ID, v.Actor.UserAgent, v.Actor.Address)
 }
 
 // refuseSignIn records the refusal, and tells the owner when no stranger gets another try.

@@ -56,14 +56,14 @@ func shut(t *testing.T, p *portaltest.Portal, form directory.NewUser) db.User {
 // B1, B15
 func TestNobodyLearnsWhyASignInWasRefused(t *testing.T) {
 	each(t, func(t *testing.T, p *portaltest.Portal) {
-		p.Organization(t, "Gone Ltd")
+		gone := p.Organization(t, "Gone Ltd")
 		ann := newAnn(t, p)
 		inactive := person(t, p, directory.NewUser{Email: "inactive@acme.example"})
-		must(t, p.Directory.Deactivate(t.Context(), portaltest.Operator, inactive.ID))
+		must(t, p.Directory.Deactivate(t.Context(), portaltest.Operator, inactive.ID, ""))
 		ofInactive := person(t, p, directory.NewUser{Email: "of-inactive@gone.example", Organization: "Gone Ltd"})
-		must(t, p.Directory.SetOrganizationActive(t.Context(), portaltest.Operator, "gone LTD", false))
+		must(t, p.Directory.SetOrganizationActive(t.Context(), portaltest.Operator, gone, false))
 		deleted := person(t, p, directory.NewUser{Email: "deleted@acme.example", Username: "deleted"})
-		must(t, p.Directory.Delete(t.Context(), portaltest.Operator, deleted.ID))
+		must(t, p.Directory.Delete(t.Context(), portaltest.Operator, deleted.ID, deleted.Email, ""))
 		p.Mails(t)
 		noPassword, _ := invited(t, p, "invited@acme.example")
 		closed := shut(t, p, directory.NewUser{Email: "shut@acme.example"})
@@ -236,7 +236,7 @@ func TestAHundredWrongPasswordsStopStrangersUntilAReset(t *testing.T) {
 		must(t, try(portaltest.Password))
 
 		stop(98)
-		must(t, p.Directory.Unlock(t.Context(), portaltest.Operator, ann.ID))
+		must(t, p.Directory.Unlock(t.Context(), portaltest.Operator, ann.ID, ""))
 		wantMails(t, p, "Your account was unlocked > ann@acme.example")
 		if err := try(portaltest.Password); err != nil {
 			t.Errorf("after the unlocking: %v", err)
