@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"postern/db"
+	"postern/internal/access"
 	"postern/internal/audit"
 	"postern/internal/settings"
 )
@@ -12,6 +13,9 @@ import (
 // Values that do not pass are an *input.Error with the keys as names.
 func (s *Service) ChangeSettings(ctx context.Context, actor db.Actor, values map[string]string) (changes []settings.Change, err error) {
 	err = s.DB.Update(ctx, func(tx *db.Tx) error {
+		if _, err := require(ctx, tx.Reader, actor, access.SettingsEdit); err != nil {
+			return err
+		}
 		if changes, err = settings.Save(ctx, tx, values); err != nil {
 			return err
 		}

@@ -3,40 +3,53 @@ package directory
 import (
 	"context"
 	"errors"
+	"strconv"
 
 	"postern/db"
 	"postern/internal/access"
 	"postern/internal/audit"
 	"postern/internal/input"
-	"postern/internal/token"
 )
 
 // NewUser is the form that makes a user.
 type NewUser struct {
 	Email, Name, Username string
-	Organization          string  // its name; empty for none
+	Organization          string  // its name or id; empty for none
 	Role                  string  // id; empty for customer
-	Password              *string // nil for none yet
+	Password              *string // nil for none yet; the operator alone sets one
 	Invite                bool    // mail a link to set one
 }
 
 // CreateUser makes a user, with a password or an invitation or neither. What does not pass
-// is an *input.Error.
+// is an *input.Error. An administrator of an organization makes users of that one alone.
 func (s *Service) CreateUser(ctx context.Context, actor db.Actor, form NewUser) (db.User, error) {
-	user, err := s.readUser(ctx, form)
+	h, err := require(ctx, s.DB.Reader(), actor, access.UsersEdit)
 	if err != nil {
 		return db.User{}, err
 	}
-	if form.Password != nil {
+	user, err := readUser(ctx, s.DB.Reader(), h, form)
+	if err != nil {
+		return db.User{}, err
+	}
+	if form.Password != nil && actor.Kind == db.ActorOperator {
 		if user.PasswordHash, err = s.ChoosePassword(ctx, user, *form.Password); err != nil {
 			return db.User{}, err
 		}
 	}
 	err = s.update(ctx, func(tx *db.Tx) error {
-		if form.Password != nil {
+		h, err := require(ctx, tx.Reader, actor, access.UsersEdit)
+		if err != nil {
+			return err
+		}
+		// Again: while the password was judged, the role may have become more than the actor has.
+		hash := user.PasswordHash
+		if user, err = readUser(ctx, tx.Reader, h, form); err != nil {
+			return err
+		}
+		if user.PasswordHash = hash; hash != "" {
 			user.PasswordSetAt = tx.Now
 		}
-		if err := free(ctx, tx.Reader, user); err != nil {
+		if err := free(ctx, tx.Reader, h, user); err != nil {
 			return err
 		}
 		id, err := tx.AddUser(ctx, user)
@@ -46,10 +59,8 @@ func (s *Service) CreateUser(ctx context.Context, actor db.Actor, form NewUser) 
 		if user, err = tx.User(ctx, id); err != nil {
 			return err
 		}
-		if user.Role.ID == access.RoleOwner {
-			if _, err := tx.ClaimFact(ctx, db.FactSetupClosed, "yes"); err != nil {
-				return err
-			}
+		if err := closeSetup(ctx, tx, user.Role.ID); err != nil {
+			return err
 		}
 		if err := audit.Record(ctx, tx, audit.Event{Action: audit.UserCreated, Actor: actor, User: user,
 			Detail: map[string]string{"role": user.Role.ID}}); err != nil {
@@ -61,13 +72,31 @@ func (s *Service) CreateUser(ctx context.Context, actor db.Actor, form NewUser) 
 		return s.invite(ctx, tx, actor, user)
 	})
 	if errors.Is(err, db.ErrTaken) {
-		err = input.Refuse("email", input.EmailTaken)
+		err = s.taken(ctx, h, user)
 	}
 	return user, err
 }
 
-// readUser checks the form, but for the password.
-func (s *Service) readUser(ctx context.Context, form NewUser) (user db.User, err error) {
+// taken says what somebody else took between the look and the write.
+func (s *Service) taken(ctx context.Context, h access.Holder, user db.User) error {
+	if err := free(ctx, s.DB.Reader(), h, user); err != nil {
+		return err
+	}
+	return input.Refuse("email", input.EmailUnusable) // and gave back meanwhile
+}
+
+// closeSetup shuts the set-up page for ever as soon as somebody is an owner.
+func closeSetup(ctx context.Context, tx *db.Tx, role string) error {
+	if role != access.RoleOwner {
+		return nil
+	}
+	_, err := tx.ClaimFact(ctx, db.FactSetupClosed, "yes")
+	return err
+}
+
+// readUser checks the form, but for the password. The holder's own organization stands for
+// an empty one where they may place nobody elsewhere.
+func readUser(ctx context.Context, r db.Reader, h access.Holder, form NewUser) (user db.User, err error) {
 	var checks input.Checks
 	var problem input.Problem
 	user.Email, problem = input.Email(form.Email)
@@ -80,181 +109,336 @@ func (s *Service) readUser(ctx context.Context, form NewUser) (user db.User, err
 	if form.Role == "" {
 		form.Role = access.RoleCustomer
 	}
-	user.Role, err = s.DB.Reader().Role(ctx, form.Role)
+	user.Role, err = r.Role(ctx, form.Role)
 	if errors.Is(err, db.ErrNotFound) {
 		checks.Add("role", input.NoSuchRole)
 	} else if err != nil {
 		return db.User{}, err
 	}
-	if form.Organization != "" {
-		organization, err := s.DB.Reader().OrganizationByName(ctx, foldName(form.Organization))
-		if errors.Is(err, db.ErrNotFound) {
-			checks.Add("organization", input.NoSuchOrganization)
-		} else if err != nil {
-			return db.User{}, err
-		}
-		user.OrganizationID, user.Organization = organization.ID, organization.Name
+	if form.Organization == "" && h.Over() > 0 {
+		form.Organization = strconv.FormatInt(h.Over(), 10)
 	}
+	organization, problem, err := findOrganization(ctx, r, h, form.Organization)
+	if err != nil {
+		return db.User{}, err
+	}
+	checks.Add("organization", problem)
+	user.OrganizationID, user.Organization = organization.ID, organization.Name
 	if err := checks.Err(); err != nil {
 		return db.User{}, err
 	}
-	return user, fits(user)
+	return user, grantable(h, user)
 }
 
-// fits refuses a role over an organization for somebody who belongs to none.
-func fits(u db.User) error {
-	if u.Staff() && u.Role.Scope == access.OverOrganization && u.OrganizationID == 0 {
+// findOrganization reads an organization's name or id, among those that the holder may
+// place somebody into; empty is none. A name may look like the id of another one: pages
+// send ids, whoever is at the command line types names.
+func findOrganization(ctx context.Context, r db.Reader, h access.Holder, text string) (organization db.Organization, problem input.Problem, err error) {
+	if text == "" {
+		return db.Organization{}, "", nil
+	}
+	byName := func() (db.Organization, error) { return r.OrganizationByName(ctx, db.FoldName(text)) }
+	byID := func() (db.Organization, error) {
+		id, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return db.Organization{}, db.ErrNotFound
+		}
+		return r.Organization(ctx, id)
+	}
+	ways := []func() (db.Organization, error){byID, byName}
+	if h.IsOperator() {
+		ways = []func() (db.Organization, error){byName, byID}
+	}
+	for _, find := range ways {
+		organization, err = find()
+		switch {
+		case errors.Is(err, db.ErrNotFound):
+			continue
+		case err != nil:
+			return db.Organization{}, "", err
+		case access.MayPlace(h, organization.ID):
+			return organization, "", nil
+		}
+	}
+	return db.Organization{}, input.NoSuchOrganization, nil
+}
+
+// grantable says whether the holder may make a user what the form says: nobody gives what
+// they lack, and a role over an organization needs one.
+func grantable(h access.Holder, u db.User) error {
+	switch {
+	case !access.MayGive(h, u.Role):
+		return input.Refuse("role", input.RoleBeyond)
+	case !access.MayPlace(h, u.OrganizationID):
+		return input.Refuse("organization", input.NoSuchOrganization)
+	case u.Staff() && u.Role.Scope == access.OverOrganization && u.OrganizationID == 0:
 		return ErrNeedsOrganization
 	}
 	return nil
 }
 
 // free says which of the two unique fields is taken, so that the right one can be changed.
-func free(ctx context.Context, r db.Reader, u db.User) error {
+// That an address is taken is said to those alone who may see whose it is.
+func free(ctx context.Context, r db.Reader, h access.Holder, u db.User) error {
 	var checks input.Checks
-	if _, err := r.UserByEmail(ctx, u.Email); err == nil {
+	other, err := r.UserByEmail(ctx, u.Email)
+	switch {
+	case err == nil && other.ID != u.ID && access.Decide(h, access.View, other) == access.Allowed:
 		checks.Add("email", input.EmailTaken)
-	} else if !errors.Is(err, db.ErrNotFound) {
+	case err == nil && other.ID != u.ID:
+		checks.Add("email", input.EmailUnusable)
+	case err != nil && !errors.Is(err, db.ErrNotFound):
 		return err
 	}
 	if u.Username != "" {
-		if _, err := r.UserByLogin(ctx, u.Username); err == nil {
+		other, err := r.UserByLogin(ctx, u.Username)
+		if err == nil && other.ID != u.ID {
 			checks.Add("username", input.UsernameTaken)
-		} else if !errors.Is(err, db.ErrNotFound) {
+		} else if err != nil && !errors.Is(err, db.ErrNotFound) {
 			return err
 		}
 	}
 	return checks.Err()
 }
 
-// invite queues an invitation; older ones stay until one is accepted.
-func (s *Service) invite(ctx context.Context, tx *db.Tx, actor db.Actor, user db.User) error {
-	if err := s.Throttle.Invitation(ctx, tx, user.ID); err != nil {
-		return err
-	}
-	if err := tx.Enqueue(ctx, db.Message{Kind: db.MessageInvitation, UserID: user.ID, Recipient: user.Email}); err != nil {
-		return err
-	}
-	return audit.Record(ctx, tx, audit.Event{Action: audit.UserInvited, Actor: actor, User: user})
+// UserChange is what a form changes about a user; nil fields stay.
+type UserChange struct {
+	Name, Username, Email, Organization, Role *string
 }
 
-// Activate lets a deactivated user in again. One who is active is left alone.
-func (s *Service) Activate(ctx context.Context, actor db.Actor, userID int64) error {
-	return s.setActive(ctx, actor, userID, true, db.MessageActivated, audit.UserActivated)
+// NeedsProof says whether the change is one that asks for fresh proof.
+func (c UserChange) NeedsProof(u db.User) bool {
+	return c.Email != nil && *c.Email != u.Email || c.Role != nil && *c.Role != u.Role.ID
 }
 
-// Deactivate keeps a user out, at once: all their sessions and links end.
-func (s *Service) Deactivate(ctx context.Context, actor db.Actor, userID int64) error {
-	return s.setActive(ctx, actor, userID, false, db.MessageDeactivated, audit.UserDeactivated)
-}
-
-func (s *Service) setActive(ctx context.Context, actor db.Actor, userID int64, active bool, mail db.MessageKind, action audit.Action) error {
-	return s.act(ctx, actor, userID, mail, action, nil, func(tx *db.Tx, user db.User) error {
-		if user.Active == active {
-			return errUnchanged
-		}
-		return keepingAnOwner(ctx, tx, func() error {
-			if _, err := tx.EndAccess(ctx, user.ID, user.Epoch, 0); err != nil {
-				return err
-			}
-			return tx.SetActive(ctx, user.ID, active)
-		})
-	})
-}
-
-// Unlock lifts what "this was not me" or too many wrong passwords have shut.
-func (s *Service) Unlock(ctx context.Context, actor db.Actor, userID int64) error {
-	return s.act(ctx, actor, userID, db.MessageUnlocked, audit.UserUnlocked, nil, func(tx *db.Tx, user db.User) error {
-		if err := s.Throttle.Forget(ctx, tx, user); err != nil {
+// ChangeUser changes what a form says about a user. A new address counts once it has been
+// confirmed from there, and the old one is told. What does not pass is an *input.Error, too
+// many new addresses a day are a *throttle.HeldError.
+func (s *Service) ChangeUser(ctx context.Context, actor db.Actor, userID int64, form UserChange) error {
+	c := change{s: s, actor: actor}
+	err := s.act(ctx, func(tx *db.Tx) (err error) {
+		c.tx = tx
+		if c.holder, c.before, err = target(ctx, tx.Reader, actor, userID, access.Edit); err != nil {
 			return err
 		}
-		return tx.UnlockUser(ctx, user.ID)
-	})
-}
-
-// SetRole gives a user another role. What they may do changes with their next request.
-func (s *Service) SetRole(ctx context.Context, actor db.Actor, userID int64, role string) error {
-	return s.act(ctx, actor, userID, db.MessageRoleChanged, audit.UserRoleChanged, map[string]string{"role": role},
-		func(tx *db.Tx, user db.User) error {
-			if user.Role.ID == role {
-				return errUnchanged
-			}
-			next, err := tx.Role(ctx, role)
-			if errors.Is(err, db.ErrNotFound) {
-				return input.Refuse("role", input.NoSuchRole)
-			} else if err != nil {
-				return err
-			}
-			user.Role = next
-			if err := fits(user); err != nil {
-				return err
-			}
-			if role == access.RoleOwner {
-				if _, err := tx.ClaimFact(ctx, db.FactSetupClosed, "yes"); err != nil {
-					return err
-				}
-			}
-			return keepingAnOwner(ctx, tx, func() error { return tx.SetRole(ctx, user.ID, role) })
-		})
-}
-
-// Delete empties what is the person's own and frees the address; the id stays in the audit
-// trail.
-func (s *Service) Delete(ctx context.Context, actor db.Actor, userID int64) error {
-	return s.act(ctx, actor, userID, "", audit.UserDeleted, nil, func(tx *db.Tx, user db.User) error {
-		return keepingAnOwner(ctx, tx, func() error { return tx.EmptyUser(ctx, user.ID) })
-	})
-}
-
-// errUnchanged ends an act that would change nothing: no mail, no event, no error.
-var errUnchanged = errors.New("nothing to change")
-
-// act changes something about a user, mails them (kind empty: not) and records it.
-func (s *Service) act(ctx context.Context, actor db.Actor, userID int64, kind db.MessageKind, action audit.Action,
-	detail map[string]string, change func(*db.Tx, db.User) error) error {
-	err := s.update(ctx, func(tx *db.Tx) error {
-		user, err := tx.User(ctx, userID)
-		if err != nil {
+		c.after = c.before
+		if err := c.read(ctx, form); err != nil {
 			return err
 		}
-		if err := change(tx, user); err != nil {
-			return err
+		if c.after.Role.ID == c.before.Role.ID && c.after.OrganizationID == c.before.OrganizationID {
+			return c.write(ctx)
 		}
-		if kind != "" {
-			message := db.Message{Kind: kind, UserID: user.ID, Recipient: user.Email, Data: db.MessageData{By: string(actor.Kind)}}
-			if err := tx.Enqueue(ctx, message); err != nil {
-				return err
-			}
-		}
-		return audit.Record(ctx, tx, audit.Event{Action: action, Actor: actor, User: user, Detail: detail})
+		return keepingAnOwner(ctx, tx, func() error { return c.write(ctx) })
 	})
-	if errors.Is(err, errUnchanged) {
-		return nil
+	if errors.Is(err, db.ErrTaken) {
+		err = s.taken(ctx, c.holder, c.after)
 	}
 	return err
 }
 
-// ErrCannotEnter is returned for a reset link for somebody who could not use it.
-var ErrCannotEnter = errors.New("the user cannot sign in")
+// change is a user before and after an administrator's form.
+type change struct {
+	s             *Service
+	tx            *db.Tx
+	actor         db.Actor
+	holder        access.Holder
+	before, after db.User
+}
 
-// PrintResetLink is the operator's way to let somebody back in when no mail can: it returns
-// the token of a reset link instead of mailing it, and tells the user that there is one.
-func (s *Service) PrintResetLink(ctx context.Context, actor db.Actor, userID int64) (plain string, err error) {
-	current, err := s.Settings.Current(ctx)
-	if err != nil {
-		return "", err
+func (c *change) read(ctx context.Context, form UserChange) error {
+	var checks input.Checks
+	var problem input.Problem
+	if form.Name != nil {
+		c.after.Name, problem = input.Name(*form.Name)
+		checks.Add("name", problem)
 	}
-	plain, hash := token.New()
-	err = s.act(ctx, actor, userID, db.MessageOperatorReset, audit.ResetLinkIssued, nil, func(tx *db.Tx, user db.User) error {
-		if !user.Enabled() || user.ClosedAt != 0 {
-			return ErrCannotEnter
-		}
-		link := db.Link{Purpose: db.PurposeReset, UserID: user.ID, Epoch: user.Epoch,
-			ExpiresAt: tx.Now.Add(current.RecoveryLinkLifetime())}
-		if _, err := tx.AddLink(ctx, link, hash); err != nil {
+	if form.Username != nil {
+		c.after.Username, problem = input.Username(*form.Username)
+		checks.Add("username", problem)
+	}
+	if form.Email != nil {
+		c.after.Email, problem = input.Email(*form.Email)
+		checks.Add("email", problem)
+	}
+	if form.Organization != nil {
+		organization, problem, err := findOrganization(ctx, c.tx.Reader, c.holder, *form.Organization)
+		if err != nil {
 			return err
 		}
-		return tx.RevokeLinks(ctx, user.ID, db.PurposeReset, db.OpenLinks)
-	})
-	return plain, err
+		checks.Add("organization", problem)
+		c.after.OrganizationID, c.after.Organization, c.after.OrganizationActive = organization.ID, organization.Name,
+			organization.ID == 0 || organization.Active
+	}
+	if form.Role != nil && *form.Role != c.before.Role.ID {
+		role, err := c.tx.Role(ctx, *form.Role)
+		if errors.Is(err, db.ErrNotFound) {
+			checks.Add("role", input.NoSuchRole)
+		} else if err != nil {
+			return err
+		}
+		c.after.Role = role
+	}
+	if err := checks.Err(); err != nil {
+		return err
+	}
+	return c.allowed(ctx)
+}
+
+// allowed judges the parts that ask for more than editing.
+func (c *change) allowed(ctx context.Context) error {
+	given, moved := c.after.Role.ID != c.before.Role.ID, c.after.OrganizationID != c.before.OrganizationID
+	if given && access.Decide(c.holder, access.ChangeRole, c.before) != access.Allowed ||
+		moved && access.Decide(c.holder, access.ChangeOrganization, c.before) != access.Allowed {
+		return ErrNotAllowed
+	}
+	if given || moved {
+		if err := grantable(c.holder, c.after); err != nil {
+			return err
+		}
+	}
+	return free(ctx, c.tx.Reader, c.holder, c.after)
+}
+
+func (c *change) write(ctx context.Context) error {
+	if c.after.Name != c.before.Name {
+		profile := db.Profile{Name: c.after.Name, Phone: c.before.Phone, TimeZone: c.before.TimeZone, NotifySignIn: c.before.NotifySignIn}
+		if err := c.tx.SetProfile(ctx, c.before.ID, profile); err != nil {
+			return err
+		}
+		if err := c.record(ctx, audit.UserChanged, map[string]string{"name": c.after.Name}); err != nil {
+			return err
+		}
+	}
+	for _, write := range []func(context.Context) error{c.writeOrganization, c.writeRole, c.writeUsername, c.writeEmail} {
+		if err := write(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *change) record(ctx context.Context, action audit.Action, detail map[string]string) error {
+	return audit.Record(ctx, c.tx, audit.Event{Action: action, Actor: c.actor, User: c.before, Detail: detail})
+}
+
+// mail tells the user, at the address they have.
+func (c *change) mail(ctx context.Context, kind db.MessageKind, data db.MessageData) error {
+	data.By = by(c.actor)
+	return c.tx.Enqueue(ctx, db.Message{Kind: kind, UserID: c.before.ID, Recipient: c.before.Email, Data: data})
+}
+
+// endAccess ends what the user's present credentials have opened.
+func (c *change) endAccess(ctx context.Context) (err error) {
+	c.after.Epoch, err = c.tx.EndAccess(ctx, c.before.ID, c.after.Epoch, 0)
+	return err
+}
+
+// writeOrganization moves the user. Into one that is switched off they cannot follow.
+func (c *change) writeOrganization(ctx context.Context) error {
+	if c.after.OrganizationID == c.before.OrganizationID {
+		return nil
+	}
+	if !c.after.OrganizationActive {
+		if err := c.endAccess(ctx); err != nil {
+			return err
+		}
+	}
+	if err := c.tx.SetOrganization(ctx, c.before.ID, c.after.OrganizationID); err != nil {
+		return err
+	}
+	return c.record(ctx, audit.UserChanged, map[string]string{"organization": strconv.FormatInt(c.after.OrganizationID, 10)})
+}
+
+func (c *change) writeRole(ctx context.Context) error {
+	if c.after.Role.ID == c.before.Role.ID {
+		return nil
+	}
+	if err := closeSetup(ctx, c.tx, c.after.Role.ID); err != nil {
+		return err
+	}
+	if err := c.tx.SetRole(ctx, c.before.ID, c.after.Role.ID); err != nil {
+		return err
+	}
+	if err := c.mail(ctx, db.MessageRoleChanged, db.MessageData{}); err != nil {
+		return err
+	}
+	return c.record(ctx, audit.UserRoleChanged, map[string]string{"old": c.before.Role.ID, "role": c.after.Role.ID})
+}
+
+func (c *change) writeUsername(ctx context.Context) error {
+	if c.after.Username == c.before.Username {
+		return nil
+	}
+	if err := c.endAccess(ctx); err != nil {
+		return err
+	}
+	if err := c.tx.SetUsername(ctx, c.before.ID, c.after.Username); errors.Is(err, db.ErrTaken) { // since the look
+		return input.Refuse("username", input.UsernameTaken)
+	} else if err != nil {
+		return err
+	}
+	if err := c.mail(ctx, db.MessageUsernameChanged, db.MessageData{}); err != nil {
+		return err
+	}
+	return c.record(ctx, audit.UsernameChanged, map[string]string{"old": c.before.Username, "new": c.after.Username})
+}
+
+// writeEmail keeps the new address until it is confirmed.
+func (c *change) writeEmail(ctx context.Context) error {
+	if c.after.Email == c.before.Email {
+		return nil
+	}
+	if c.before.PasswordSetAt == 0 {
+		return c.writeInvitedEmail(ctx)
+	}
+	if err := c.s.Throttle.Confirmation(ctx, c.tx, c.before.ID); err != nil {
+		return err
+	}
+	if err := c.tx.SetPendingEmail(ctx, c.before.ID, c.after.Email); err != nil {
+		return err
+	}
+	if err := c.tx.RevokeLinks(ctx, c.before.ID, db.PurposeVerifyEmail, 0); err != nil {
+		return err
+	}
+	if err := c.tx.Enqueue(ctx, db.Message{Kind: db.MessageVerifyEmail, UserID: c.before.ID, Recipient: c.after.Email}); err != nil {
+		return err
+	}
+	if err := c.mail(ctx, db.MessageEmailAsked, db.MessageData{NewEmail: c.after.Email}); err != nil {
+		return err
+	}
+	return c.record(ctx, audit.EmailChangeRequested, map[string]string{"new": c.after.Email})
+}
+
+// writeInvitedEmail changes the address of somebody who has no password yet, and so no
+// session to confirm it in: whoever accepts an invitation there confirms it. One that is out
+// already is withdrawn from the old address and goes to the new one.
+func (c *change) writeInvitedEmail(ctx context.Context) error {
+	invited, err := c.invited(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.endAccess(ctx); err != nil {
+		return err
+	}
+	if err := c.tx.SetEmail(ctx, c.before.ID, c.after.Email); err != nil {
+		return err
+	}
+	if err := c.record(ctx, audit.EmailChanged, map[string]string{"old": c.before.Email, "new": c.after.Email}); err != nil || !invited {
+		return err
+	}
+	if err := c.mail(ctx, db.MessageInvitationWithdrawn, db.MessageData{}); err != nil {
+		return err
+	}
+	return c.s.invite(ctx, c.tx, c.actor, c.after)
+}
+
+// invited says whether an invitation was mailed, or waits to be, that was not withdrawn.
+func (c *change) invited(ctx context.Context) (bool, error) {
+	messages, err := c.tx.UserMessages(ctx, c.before.ID, 100)
+	for _, m := range messages {
+		if m.Kind == db.MessageInvitation || m.Kind == db.MessageInvitationWithdrawn {
+			return m.Kind == db.MessageInvitation, err
+		}
+	}
+	return false, err
 }

@@ -104,7 +104,7 @@ func TestADeactivatedUserIsOutAtOnce(t *testing.T) {
 		ann := person(t, p, directory.NewUser{Email: "ann@acme.example"})
 		epoch := ann.Epoch
 		for range 2 { // the second time changes nothing
-			must(t, p.Directory.Deactivate(t.Context(), operator, ann.ID))
+			must(t, p.Directory.Deactivate(t.Context(), operator, ann.ID, ""))
 		}
 		wantMails(t, p, "Your account was deactivated > ann@acme.example")
 		if now := p.Reload(t, ann); now.Status() != "inactive" || now.Epoch == epoch {
@@ -117,7 +117,7 @@ func TestADeactivatedUserIsOutAtOnce(t *testing.T) {
 			t.Errorf("a link is printed: %v", err)
 		}
 		for range 2 {
-			must(t, p.Directory.Activate(t.Context(), operator, ann.ID))
+			must(t, p.Directory.Activate(t.Context(), operator, ann.ID, ""))
 		}
 		wantMails(t, p, "Your account is active again > ann@acme.example")
 		if !canSignIn(t, p, ann.Email) {
@@ -129,8 +129,8 @@ func TestADeactivatedUserIsOutAtOnce(t *testing.T) {
 			}
 		}
 		for name, act := range map[string]error{
-			"activate": p.Directory.Activate(t.Context(), operator, 9999), "deactivate": p.Directory.Deactivate(t.Context(), operator, 9999),
-			"unlock": p.Directory.Unlock(t.Context(), operator, 9999), "delete": p.Directory.Delete(t.Context(), operator, 9999),
+			"activate": p.Directory.Activate(t.Context(), operator, 9999, ""), "deactivate": p.Directory.Deactivate(t.Context(), operator, 9999, ""),
+			"unlock": p.Directory.Unlock(t.Context(), operator, 9999, ""), "delete": p.Directory.Delete(t.Context(), operator, 9999, "", ""),
 		} {
 			if !errors.Is(act, db.ErrNotFound) {
 				t.Errorf("%s nobody: %v", name, act)
@@ -153,8 +153,8 @@ func TestADeletedUserLeavesNothingButAnId(t *testing.T) {
 		must(t, err)
 		p.Mails(t)
 
-		must(t, p.Directory.Delete(t.Context(), operator, ann.ID))
-		wantMails(t, p)
+		must(t, p.Directory.Delete(t.Context(), operator, ann.ID, ann.Email, ""))
+		wantMails(t, p, "Your account was deleted > ann@acme.example")
 		if _, err := p.DB.Reader().User(t.Context(), ann.ID); !errors.Is(err, db.ErrNotFound) {
 			t.Errorf("the user is still found: %v", err)
 		}
@@ -205,7 +205,7 @@ func TestAUserCanBeDeletedWhileTheirMailIsMade(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			start.Do(func() { go func() { deleted <- s.Delete(t.Context(), operator, u.ID) }() })
+			start.Do(func() { go func() { deleted <- s.Delete(t.Context(), operator, u.ID, u.Email, "") }() })
 			time.Sleep(100 * time.Millisecond) // if that is too short, the test proves nothing, but does not fail
 			_, hash := token.New()
 			_, err = tx.AddLink(t.Context(), db.Link{Purpose: db.PurposeInvitation, UserID: u.ID, MessageID: m.ID, ExpiresAt: tx.Now + 1}, hash)
@@ -223,16 +223,20 @@ func TestAUserCanBeDeletedWhileTheirMailIsMade(t *testing.T) {
 func TestTheLastOwnerStays(t *testing.T) {
 	each(t, func(t *testing.T, p *portaltest.Portal) {
 		p.Organization(t, "Vendor")
+		must(t, p.Directory.SetOrganizationActive(t.Context(), operator, p.Organization(t, "Off"), false))
 		olga := person(t, p, directory.NewUser{Email: "olga@vendor.example", Role: "owner", Organization: "Vendor"})
 		invited, err := p.Directory.CreateUser(t.Context(), operator, directory.NewUser{Email: "new@vendor.example", Name: "New", Role: "owner"})
 		must(t, err) // who has not chosen a password yet is no owner to rely on
 		inactive := person(t, p, directory.NewUser{Email: "old@vendor.example", Role: "owner"})
-		must(t, p.Directory.Deactivate(t.Context(), operator, inactive.ID))
+		must(t, p.Directory.Deactivate(t.Context(), operator, inactive.ID, ""))
 		p.Mails(t)
 		acts := map[string]func(u db.User) error{
-			"deactivate": func(u db.User) error { return p.Directory.Deactivate(t.Context(), operator, u.ID) },
+			"deactivate": func(u db.User) error { return p.Directory.Deactivate(t.Context(), operator, u.ID, "") },
 			"demote":     func(u db.User) error { return p.Directory.SetRole(t.Context(), operator, u.ID, "support") },
-			"delete":     func(u db.User) error { return p.Directory.Delete(t.Context(), operator, u.ID) },
+			"delete":     func(u db.User) error { return p.Directory.Delete(t.Context(), operator, u.ID, u.Email, "") },
+			"move": func(u db.User) error {
+				return p.Directory.ChangeUser(t.Context(), operator, u.ID, directory.UserChange{Organization: text("Off")})
+			},
 		}
 		for name, act := range acts {
 			if err := act(olga); !errors.Is(err, directory.ErrLastOwner) {
@@ -255,9 +259,9 @@ func TestTheLastOwnerStays(t *testing.T) {
 
 func TestTheLastOwnerStaysWhenTheOrganizationIsSwitchedOff(t *testing.T) {
 	each(t, func(t *testing.T, p *portaltest.Portal) {
-		p.Organization(t, "Vendor")
+		vendor := p.Organization(t, "Vendor")
 		olga := person(t, p, directory.NewUser{Email: "olga@vendor.example", Role: "owner", Organization: "Vendor"})
-		if err := p.Directory.SetOrganizationActive(t.Context(), operator, "Vendor", false); !errors.Is(err, directory.ErrLastOwner) {
+		if err := p.Directory.SetOrganizationActive(t.Context(), operator, vendor, false); !errors.Is(err, directory.ErrLastOwner) {
 			t.Errorf("the last owner's organization is switched off: %v", err)
 		}
 		if !canSignIn(t, p, olga.Email) {
@@ -268,11 +272,11 @@ func TestTheLastOwnerStaysWhenTheOrganizationIsSwitchedOff(t *testing.T) {
 
 func TestAnOwnerWhoCannotEnterIsNoOwnerToRelyOn(t *testing.T) {
 	each(t, func(t *testing.T, p *portaltest.Portal) {
-		p.Organization(t, "Gone")
+		gone := p.Organization(t, "Gone")
 		olga := person(t, p, directory.NewUser{Email: "olga@vendor.example", Role: "owner"})
 		person(t, p, directory.NewUser{Email: "gone@gone.example", Role: "owner", Organization: "Gone"})
-		must(t, p.Directory.SetOrganizationActive(t.Context(), operator, "Gone", false))
-		if err := p.Directory.Deactivate(t.Context(), operator, olga.ID); !errors.Is(err, directory.ErrLastOwner) {
+		must(t, p.Directory.SetOrganizationActive(t.Context(), operator, gone, false))
+		if err := p.Directory.Deactivate(t.Context(), operator, olga.ID, ""); !errors.Is(err, directory.ErrLastOwner) {
 			t.Errorf("the only owner who gets in is deactivated: %v", err)
 		}
 	})
@@ -280,10 +284,16 @@ func TestAnOwnerWhoCannotEnterIsNoOwnerToRelyOn(t *testing.T) {
 
 func TestTwoOwnersCannotRemoveEachOtherAtOnce(t *testing.T) {
 	each(t, func(t *testing.T, p *portaltest.Portal) {
+		must(t, p.Directory.SetOrganizationActive(t.Context(), operator, p.Organization(t, "Off"), false))
 		for round, act := range []func(id int64) error{
-			func(id int64) error { return p.Directory.Deactivate(t.Context(), operator, id) },
+			func(id int64) error {
+				return p.Directory.ChangeUser(t.Context(), operator, id, directory.UserChange{Organization: text("Off")})
+			},
+			func(id int64) error { return p.Directory.Deactivate(t.Context(), operator, id, "") },
 			func(id int64) error { return p.Directory.SetRole(t.Context(), operator, id, "customer") },
-			func(id int64) error { return p.Directory.Delete(t.Context(), operator, id) },
+			func(id int64) error {
+				return p.Directory.Delete(t.Context(), operator, id, p.Reload(t, db.User{ID: id}).Email, "")
+			},
 		} {
 			p.Mails(t)
 			var both sync.WaitGroup
@@ -313,6 +323,45 @@ func TestTwoOwnersCannotRemoveEachOtherAtOnce(t *testing.T) {
 			}
 			if left, err := p.DB.Reader().ActiveOwners(t.Context()); err != nil || left != 1 || refused != 1 {
 				t.Errorf("round %d: %d owners are left, %d were refused (%v)", round, left, refused, err)
+			}
+		}
+	})
+}
+
+func TestTwoOwnersWhoRemoveEachOtherAtOnceLeaveOne(t *testing.T) {
+	each(t, func(t *testing.T, p *portaltest.Portal) {
+		for round, act := range []func(a db.Actor, u db.User) error{
+			func(a db.Actor, u db.User) error { return p.Directory.Deactivate(t.Context(), a, u.ID, "") },
+			func(a db.Actor, u db.User) error { return p.Directory.SetRole(t.Context(), a, u.ID, "customer") },
+			func(a db.Actor, u db.User) error { return p.Directory.Delete(t.Context(), a, u.ID, u.Email, "") },
+		} {
+			one := person(t, p, directory.NewUser{Email: fmt.Sprintf("one%d@vendor.example", round), Role: "owner"})
+			two := person(t, p, directory.NewUser{Email: fmt.Sprintf("two%d@vendor.example", round), Role: "owner"})
+			p.Enrol(t, one)
+			p.Enrol(t, two)
+			for _, left := range leftOver(t, p, []db.User{one}) {
+				must(t, p.Directory.SetRole(t.Context(), operator, left.ID, "customer"))
+			}
+			p.Mails(t)
+			var both sync.WaitGroup
+			var errs [2]error
+			release := holdEvents(t, p)
+			both.Go(func() { errs[0] = act(portaltest.Actor(one), two) })
+			both.Go(func() { errs[1] = act(portaltest.Actor(two), one) })
+			time.Sleep(100 * time.Millisecond) // if that is too short, the round proves less, but does not fail
+			release()
+			both.Wait()
+			// Whoever came second was no owner any more: not the last owner's rule, but their rank refuses it.
+			if (errs[0] == nil) == (errs[1] == nil) {
+				t.Errorf("round %d: %v, %v", round, errs[0], errs[1])
+			}
+			for _, err := range errs {
+				if err != nil && !errors.Is(err, directory.ErrNotAllowed) && !errors.Is(err, db.ErrNotFound) {
+					t.Errorf("round %d: %v", round, err)
+				}
+			}
+			if left, err := p.DB.Reader().ActiveOwners(t.Context()); err != nil || left != 1 {
+				t.Errorf("round %d: %d owners are left (%v)", round, left, err)
 			}
 		}
 	})
