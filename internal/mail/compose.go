@@ -72,6 +72,9 @@ func (c *composer) compose(ctx context.Context) (letter, error) {
 	if c.message.Unreadable {
 		return letter{}, fmt.Errorf("%w: what belongs to it cannot be read", errUnmakeable)
 	}
+	if c.message.Kind == db.MessageDeleted {
+		return c.letter(views.DeletedMail(c.portalFacts())), nil
+	}
 	user, err := c.reader(ctx)
 	if err != nil {
 		return letter{}, err
@@ -90,10 +93,22 @@ func (c *composer) compose(ctx context.Context) (letter, error) {
 	if err != nil {
 		return letter{}, err
 	}
+	return c.letter(mail), nil
+}
+
+// letter puts a mail into its envelope, in the portal's colour.
+func (c *composer) letter(mail views.Mail) letter {
 	if accent, ok := settings.AccentOf(c.settings.PortalAccent); ok {
 		mail.Accent, mail.OnAccent = accent.Light, accent.OnLight
 	}
-	return letter{to: c.message.Recipient, mail: mail, linkID: c.linkID}, nil
+	return letter{to: c.message.Recipient, mail: mail, linkID: c.linkID}
+}
+
+// portalFacts are what every mail can speak of, whoever reads it.
+func (c *composer) portalFacts() views.MailFacts {
+	return views.MailFacts{Portal: c.settings.PortalName, URL: c.url, At: c.message.CreatedAt.Time(), Zone: time.UTC,
+		Device: views.Device(c.message.Data.UserAgent), Address: c.message.Data.Address,
+		Support: views.Support{Email: c.settings.SupportEmail, Phone: c.settings.SupportPhone, URL: c.settings.SupportURL}}
 }
 
 // reader finds the user that the mail is for.
@@ -154,13 +169,10 @@ func (c *composer) facts(ctx context.Context, user db.User) (views.MailFacts, er
 	if err != nil {
 		zone = time.UTC
 	}
-	facts := views.MailFacts{
-		Portal: c.settings.PortalName, URL: c.url, Name: user.Name, At: c.message.CreatedAt.Time(), Zone: zone,
-		Device: Device(c.message.Data.UserAgent), Address: c.message.Data.Address,
-		Support: views.Support{Email: c.settings.SupportEmail, Phone: c.settings.SupportPhone, URL: c.settings.SupportURL},
-		Helpers: views.Helpers{Organization: user.Organization,
-			ContactOwner: views.Contact{Name: helpers.ContactOwner.Name, Email: helpers.ContactOwner.Email}},
-	}
+	facts := c.portalFacts()
+	facts.Name, facts.Zone = user.Name, zone
+	facts.Helpers = views.Helpers{Organization: user.Organization,
+		ContactOwner: views.Contact{Name: helpers.ContactOwner.Name, Email: helpers.ContactOwner.Email}}
 	for _, a := range helpers.Administrators {
 		facts.Helpers.Administrators = append(facts.Helpers.Administrators, views.Contact{Name: a.Name, Email: a.Email})
 	}
@@ -192,6 +204,14 @@ func (c *composer) text(ctx context.Context, user db.User, facts views.MailFacts
 		return views.StatusMail(facts, views.StatusUnlocked), nil
 	case db.MessageRoleChanged:
 		return views.StatusMail(facts, views.StatusNewRole), nil
+	case db.MessageSignedOut:
+		return views.StatusMail(facts, views.StatusSignedOut), nil
+	case db.MessageLinksRevoked:
+		return views.StatusMail(facts, views.StatusLinksRevoked), nil
+	case db.MessageInvitationWithdrawn:
+		return views.StatusMail(facts, views.StatusUninvited), nil
+	case db.MessageTest:
+		return views.TestMail(facts), nil
 	}
 	return c.security(ctx, user, facts)
 }
@@ -215,13 +235,20 @@ func (c *composer) security(ctx context.Context, user db.User, facts views.MailF
 	case db.MessageUsernameChanged:
 		return views.UsernameChangedMail(facts, notMe), nil
 	case db.MessageEmailAsked:
-		return views.EmailAskedMail(facts, c.message.Data.NewEmail, notMe), nil
+		return views.EmailAskedMail(facts, c.message.Data.NewEmail, c.message.Data.By != "", notMe), nil
 	case db.MessageEmailChanged:
 		return views.EmailChangedMail(facts, c.message.Data.NewEmail, notMe), nil
 	case db.MessageOperatorReset:
 		return views.OperatorResetMail(facts, notMe), nil
 	case db.MessageNewSignIn:
 		return views.NewSignInMail(facts, notMe), nil
+	case db.MessageFactorChanged:
+		return views.FactorChangedMail(facts, views.FactorChange(c.message.Data.What), c.message.Data.By != "user", notMe), nil
+	case db.MessageWrongCodes:
+		return views.WrongCodesMail(facts, notMe), nil
+	case db.MessageRecoveryUsed:
+		left, err := c.tx.RecoveryCodesLeft(ctx, user.ID)
+		return views.RecoveryUsedMail(facts, left, notMe), err
 	}
 	return views.Mail{}, fmt.Errorf("%w: its kind %q is not known", errUnmakeable, c.message.Kind)
 }
@@ -274,7 +301,7 @@ func (c *composer) resetLink(ctx context.Context, user db.User, facts views.Mail
 // changed: a change kills the links that are out, and those that are still to come.
 func (c *composer) timely(user db.User) error {
 	switch {
-	case c.tx.Now.Sub(c.message.CreatedAt) > recoveryPatience:
+	case c.tx.Now.Sub(wanted(c.message)) > recoveryPatience:
 		return dropped{reasonLate}
 	case user.EpochAt > c.message.CreatedAt || c.message.Recipient != user.Email:
 		return dropped{reasonSuperseded}
@@ -283,6 +310,10 @@ func (c *composer) timely(user db.User) error {
 	}
 	return nil
 }
+
+// wanted is when a message was last asked for: at first, or by staff who had it sent again.
+// What has changed since it was asked for at first counts all the same.
+func wanted(m db.Message) db.Time { return max(m.CreatedAt, m.Data.RetriedAt) }
 
 func (c *composer) invitation(ctx context.Context, user db.User, facts views.MailFacts) (views.Mail, error) {
 	switch {

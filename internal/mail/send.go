@@ -13,7 +13,6 @@ import (
 	"time"
 
 	gomail "github.com/wneessen/go-mail"
-	"github.com/wneessen/go-mail/log"
 	"github.com/wneessen/go-mail/smtp"
 
 	"postern/internal/config"
@@ -58,12 +57,15 @@ type SMTP struct {
 }
 
 // Send implements Sender.
-func (s *SMTP) Send(ctx context.Context, e Envelope) (string, error) {
+func (s *SMTP) Send(ctx context.Context, e Envelope) (string, error) { return s.send(ctx, e, nil) }
+
+// send is Send; the dialogue, if any, keeps what is said.
+func (s *SMTP) send(ctx context.Context, e Envelope, said *dialogue) (string, error) {
 	message, err := message(ctx, s.From, e)
 	if err != nil {
 		return "", &FailedError{Answer: err.Error(), Permanent: true}
 	}
-	line, err := s.dial(ctx, nil)
+	line, err := s.dial(ctx, said)
 	if err != nil {
 		return "", &FailedError{Answer: err.Error()}
 	}
@@ -80,35 +82,43 @@ type line struct {
 	client   *gomail.Client
 	dialogue *smtp.Client
 	conn     net.Conn
+	unbind   func() bool // from the context
 }
 
 // close ends the dialogue, and the connection however the dialogue ended.
 func (l *line) close() {
 	_ = l.client.CloseWithSMTPClient(l.dialogue) // the mail's fate is known by now
+	l.unbind()
 	_ = l.conn.Close()
 }
 
-// dial connects, over TLS where it must be, and signs in. The logger, if any, is told what
+// dial connects, over TLS where it must be, and signs in. The end of the context ends the
+// dialogue, too: the library looks at none once it is connected. The dialogue, if any, keeps what
 // is said.
-func (s *SMTP) dial(ctx context.Context, logger log.Logger) (*line, error) {
+func (s *SMTP) dial(ctx context.Context, said *dialogue) (*line, error) {
 	l := &line{}
+	whole := ctx
 	client, err := s.client(func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := s.connect(ctx, network, address)
-		l.conn = conn
+		if err == nil {
+			l.conn, l.unbind = conn, context.AfterFunc(whole, func() { _ = conn.Close() })
+		}
 		return conn, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if logger != nil {
-		client.SetLogger(logger)
+	if said != nil {
+		client.SetLogger(said)
 		client.SetDebugLog(true)
+		client.ErrorHandlerRegistry.SetDefaultHandler(said) // what is refused does not reach the log
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	l.client = client
 	if l.dialogue, err = client.DialToSMTPClientWithContext(ctx); err != nil {
 		if l.conn != nil { // the library leaves it open
+			l.unbind()
 			err = errors.Join(err, l.conn.Close())
 		}
 		return nil, err
@@ -126,7 +136,9 @@ func (s *SMTP) connect(ctx context.Context, network, address string) (net.Conn, 
 
 // failed says what a broken dialogue means for the mail.
 func failed(err error) *FailedError {
-	f := &FailedError{Answer: err.Error()}
+	// The library adds whom it was for and its number, which stand beside it anyway.
+	answer, _, _ := strings.Cut(err.Error(), ", affected ")
+	f := &FailedError{Answer: answer}
 	e, ok := errors.AsType[*gomail.SendError](err)
 	if !ok {
 		return f

@@ -165,7 +165,7 @@ func (w *Worker) claim(ctx context.Context) (message db.Message, composed *lette
 
 // retryOrGiveUp lets a message wait for its next attempt, or records that there is none.
 func retryOrGiveUp(ctx context.Context, tx *db.Tx, m db.Message, answer string, permanent bool) error {
-	if permanent || tx.Now.Sub(m.CreatedAt) > giveUpAfter {
+	if permanent || tx.Now.Sub(wanted(m)) > giveUpAfter {
 		return tx.FinishMessage(ctx, m, db.MessageFailed, shorten(answer))
 	}
 	return tx.RequeueMessage(ctx, m, backOff(m.Attempts), shorten(answer))
@@ -203,8 +203,11 @@ func (w *Worker) handOver(ctx context.Context, m db.Message, composed letter) (s
 			}
 		}
 	}()
-	envelope := Envelope{To: composed.to, ID: fmt.Sprintf("%d.%d", m.ID, m.CreatedAt), Mail: composed.mail}
-	return w.Sender.Send(ctx, envelope)
+	return w.Sender.Send(ctx, envelope(m, composed))
+}
+
+func envelope(m db.Message, composed letter) Envelope {
+	return Envelope{To: composed.to, ID: fmt.Sprintf("%d.%d", m.ID, m.CreatedAt), Mail: composed.mail}
 }
 
 func (w *Worker) failedUnless(ctx context.Context, err error, what string) {
