@@ -4,9 +4,9 @@
 
   const announcer = () => document.getElementById("announcer");
 
-  // The show-password button, which only a script can make work.
+  // The buttons that only a script can make work.
   const unhide = (root) => {
-    for (const button of root.querySelectorAll("button[data-shows]")) button.hidden = false;
+    for (const button of root.querySelectorAll("button[data-shows], button[data-copies], button[data-prints]")) button.hidden = false;
   };
 
   document.addEventListener("click", (event) => {
@@ -57,10 +57,17 @@
       return;
     }
     unhide(document);
-    const panel = document.querySelector(".panel.open");
+    // What the page before had to say is over once something was opened or sent here.
+    const opened = target?.matches?.("section, .act");
+    if (opened) document.querySelector("main > .notice")?.remove();
+    if (target?.id === "results") {
+      if (announcer()) announcer().textContent = document.getElementById("results").dataset.announce;
+      return;
+    }
+    const panel = document.querySelector(".panel.open, .act:has(.card)");
     const wanted = panel
-      ? panel.querySelector("[data-focus]") || panel.querySelector("[data-first]")
-      : opener && document.querySelector(`.panel a[href="${opener}"]`);
+      ? panel.querySelector("[data-focus]") || panel.querySelector("[data-first]") || panel.querySelector(".primary")
+      : (opened && document.querySelector("main [data-focus]")) || (opener && document.querySelector(`.panel a[href="${opener}"]`));
     if (wanted) wanted.focus();
   });
 
@@ -68,6 +75,7 @@
   document.addEventListener("htmx:before:request", (event) => {
     const source = event.detail.ctx?.sourceElement;
     const panel = source?.closest?.(".panel");
+    if (source?.matches?.("[hx-target='#act']")) opener = source.getAttribute("href");
     if (!panel) return;
     panel.classList.toggle("open", !source.hasAttribute("data-cancel"));
     if (source.matches(".row a.button")) opener = source.getAttribute("href");
@@ -82,8 +90,17 @@
       menu.querySelector("summary").focus();
       return;
     }
-    const cancel = event.target.closest?.(".panel")?.querySelector("[data-cancel]");
+    const cancel = event.target.closest?.(".panel, .act")?.querySelector("[data-cancel]");
     if (cancel) cancel.click();
+  });
+
+  // What asks before an act is closed where it was opened.
+  document.addEventListener("click", (event) => {
+    const act = event.target.closest("[data-cancel]")?.closest(".act");
+    if (!act) return;
+    event.preventDefault();
+    act.replaceChildren();
+    document.querySelector(`a[hx-target='#act'][href="${opener}"]`)?.focus();
   });
 
   // Clicks elsewhere close the menu.
@@ -97,6 +114,26 @@
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();
   });
+
+  // The buttons at recovery codes.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-copies], button[data-prints]");
+    if (!button) return;
+    if ("prints" in button.dataset) {
+      window.print();
+      return;
+    }
+    const codes = [...document.querySelectorAll(`${button.dataset.copies} code`)].map((code) => code.textContent);
+    navigator.clipboard.writeText(codes.join("\n")).then(() => {
+      button.textContent = "Copied";
+      if (announcer()) announcer().textContent = "Copied";
+    });
+  });
+
+  // On phones the sections scroll sideways: the current one is to be seen.
+  const sections = document.querySelector(".sections");
+  const here = sections?.querySelector("[aria-current]");
+  if (here) sections.scrollLeft = here.offsetLeft + here.offsetWidth - sections.clientWidth + 16;
 
   unhide(document);
   const first = document.querySelector("[data-focus]") || document.querySelector("[data-first]");

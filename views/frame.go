@@ -3,7 +3,10 @@
 // the database or the clock, nor decide anything.
 package views
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Frame is what every page stands in.
 type Frame struct {
@@ -11,10 +14,14 @@ type Frame struct {
 	Portal  string  // portal.name
 	Assets  Assets  // addresses
 	Person  *Person // who is signed in; nil for nobody
-	Section string  // address of the current entry of the side list
-	Notice  string  // text of a success message from the page before
-	Failed  bool    // something that was sent did not pass: the title says so
-	Support Support
+	Nav     Nav     // sections beside the content
+	Section string  // address of the current one
+	Owing   bool    // an authenticator must be enrolled before anything else
+	// HalfSignedIn says that the password was given and the code is owed.
+	HalfSignedIn bool
+	Notice       string // text of a success message from the page before
+	Failed       bool   // something that was sent did not pass: the title says so
+	Support      Support
 }
 
 // Assets are the addresses of style sheets, scripts and the icon.
@@ -25,7 +32,22 @@ type Assets struct {
 // Person is who is signed in.
 type Person struct {
 	Name, Email, Organization string
+	Staff                     bool // sees the administration
 }
+
+// Nav is the list of sections beside the content.
+type Nav struct {
+	Label string
+	Scope string // whose data is shown: "Acme GmbH only"; empty for everybody's
+	Items []NavItem
+}
+
+// NavItem is one section.
+type NavItem struct{ Address, Label string }
+
+// AccountNav are the sections of one's own account.
+var AccountNav = Nav{Label: "Account", Items: []NavItem{
+	{"/account", "Overview"}, {"/account/profile", "Profile"}, {"/account/security", "Security"}, {"/account/activity", "Activity"}}}
 
 // Support is whom to turn to; all empty when none is set.
 type Support struct {
@@ -59,6 +81,15 @@ type Errors []FieldError
 
 // FieldError is what is wrong with a field; without a name, with the whole form.
 type FieldError struct{ Field, Text string }
+
+// inOrder returns them in the order of the form's fields, those without a field first.
+func (e Errors) inOrder(fields ...string) Errors {
+	sorted := slices.Clone(e)
+	slices.SortStableFunc(sorted, func(a, b FieldError) int {
+		return slices.Index(fields, a.Field) - slices.Index(fields, b.Field)
+	})
+	return sorted
+}
 
 // Of returns what is wrong with that field, empty for nothing.
 func (e Errors) Of(field string) string {

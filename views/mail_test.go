@@ -46,12 +46,17 @@ func mails(name string) map[string][]views.Mail {
 		"NoResetMail":         {},
 		"InvitationMail":      {views.InvitationMail(f, link)},
 		"VerifyEmailMail":     {views.VerifyEmailMail(f, link)},
-		"EmailAskedMail":      {views.EmailAskedMail(f, "new@acme.test", notMe)},
+		"EmailAskedMail":      {views.EmailAskedMail(f, "new@acme.test", false, notMe), views.EmailAskedMail(f, "new@acme.test", true, notMe)},
 		"EmailChangedMail":    {views.EmailChangedMail(f, "new@acme.test", notMe)},
 		"PasswordChangedMail": {views.PasswordChangedMail(f, notMe), views.PasswordChangedMail(nowhere, notMe)},
 		"UsernameChangedMail": {views.UsernameChangedMail(f, notMe)},
 		"NewSignInMail":       {views.NewSignInMail(f, notMe)},
 		"PasswordStoppedMail": {views.PasswordStoppedMail(f)},
+		"FactorChangedMail":   {},
+		"RecoveryUsedMail":    {views.RecoveryUsedMail(f, 9, notMe), views.RecoveryUsedMail(f, 1, notMe), views.RecoveryUsedMail(f, 0, notMe)},
+		"WrongCodesMail":      {views.WrongCodesMail(f, notMe)},
+		"DeletedMail":         {views.DeletedMail(f)},
+		"TestMail":            {views.TestMail(f)},
 		"OperatorResetMail":   {views.OperatorResetMail(f, notMe)},
 		"StatusMail":          {},
 		"NotMeMail":           {views.NotMeMail(f)},
@@ -60,7 +65,11 @@ func mails(name string) map[string][]views.Mail {
 	for _, reason := range []views.NoReset{views.NoResetInactive, views.NoResetNever, views.NoResetShut} {
 		all["NoResetMail"] = append(all["NoResetMail"], views.NoResetMail(f, "Password change request", reason))
 	}
-	for _, status := range []views.Status{views.StatusActivated, views.StatusDeactivated, views.StatusUnlocked, views.StatusNewRole} {
+	for _, change := range []views.FactorChange{views.FactorEnrolled, views.FactorReplaced, views.FactorRemoved, views.FactorReset, views.FactorCodes} {
+		all["FactorChangedMail"] = append(all["FactorChangedMail"], views.FactorChangedMail(f, change, false, notMe), views.FactorChangedMail(f, change, true, notMe))
+	}
+	for _, status := range []views.Status{views.StatusActivated, views.StatusDeactivated, views.StatusUnlocked, views.StatusNewRole, views.StatusSignedOut,
+		views.StatusLinksRevoked, views.StatusUninvited} {
 		all["StatusMail"] = append(all["StatusMail"], views.StatusMail(f, status))
 	}
 	for _, variants := range all {
@@ -292,7 +301,8 @@ func TestWhatIsSaidOfTheDoerHelpsToRememberIt(t *testing.T) {
 
 // G13
 func TestSecurityMailsSayWhatToDoAndNoOthersDo(t *testing.T) {
-	notMe := []string{"EmailAskedMail", "EmailChangedMail", "PasswordChangedMail", "UsernameChangedMail", "NewSignInMail", "OperatorResetMail"}
+	notMe := []string{"EmailAskedMail", "EmailChangedMail", "PasswordChangedMail", "UsernameChangedMail", "NewSignInMail", "OperatorResetMail",
+		"FactorChangedMail", "RecoveryUsedMail", "WrongCodesMail"}
 	each(t, "Ann", func(t *testing.T, kind string, m views.Mail, document string) {
 		text := m.Text()
 		if asks := strings.Contains(text, "If this was not you, say so with one press") && strings.Contains(text, "\n"+portalURL+"/not-me/abc\n") &&

@@ -144,10 +144,14 @@ func VerifyEmailMail(f MailFacts, l LinkMail) Mail {
 	return m
 }
 
-// EmailAskedMail goes to the old address when a change is asked for.
-func EmailAskedMail(f MailFacts, newEmail, notMe string) Mail {
+// EmailAskedMail goes to the old address when a change is asked for, by the user or by staff.
+func EmailAskedMail(f MailFacts, newEmail string, byStaff bool, notMe string) Mail {
+	who := "Somebody signed in to your account"
+	if byStaff {
+		who = "An administrator"
+	}
 	m := f.mail("A new e-mail address was entered for your account", whyAccount+f.URL+".",
-		"Somebody signed in to your account asked to change its address to "+newEmail+". It changes once it has been confirmed from there.", f.doer())
+		who+" asked to change its address to "+newEmail+". It changes once it has been confirmed from there.", f.doer())
 	m.NotMe = notMe
 	return m
 }
@@ -186,6 +190,53 @@ func NewSignInMail(f MailFacts, notMe string) Mail {
 	return m
 }
 
+// FactorChangedMail follows every change of the second factor.
+func FactorChangedMail(f MailFacts, what FactorChange, byStaff bool, notMe string) Mail {
+	text := map[FactorChange]string{
+		FactorEnrolled: "An authenticator was added to your account. From now on you are asked for its code when you sign in.",
+		FactorReplaced: "The authenticator of your account was replaced by another one.",
+		FactorRemoved:  "The authenticator of your account was removed. From now on your password alone signs you in, unless you must have one: then you enrol another first.",
+		FactorReset:    "The authenticator of your account was reset. You are signed out everywhere, and can enrol a new one when you sign in.",
+		FactorCodes:    "New recovery codes were made for your account. The old ones do not work any more.",
+	}[what]
+	if byStaff {
+		text += " This was done by those who look after the portal."
+	}
+	m := f.mail("Your second factor was changed", whyAccount+f.URL+".", text, f.doer())
+	m.NotMe = notMe
+	return m
+}
+
+// FactorChange says what became of a second factor.
+type FactorChange string
+
+const (
+	FactorEnrolled FactorChange = "enrolled"
+	FactorReplaced FactorChange = "replaced"
+	FactorRemoved  FactorChange = "removed"
+	FactorReset    FactorChange = "reset"
+	FactorCodes    FactorChange = "codes"
+)
+
+// RecoveryUsedMail follows a sign-in with a recovery code.
+func RecoveryUsedMail(f MailFacts, left int, notMe string) Mail {
+	m := f.mail("A recovery code was used", whyAccount+f.URL+".",
+		"A recovery code was used for your account in the place of the authenticator. "+upperFirst(plural(left, "code"))+" left.", f.doer(),
+		"If your authenticator is lost, enrol a new one under Security, and make new recovery codes there.")
+	m.NotMe = notMe
+	return m
+}
+
+// WrongCodesMail tells a user that somebody knows the password but not the code.
+func WrongCodesMail(f MailFacts, notMe string) Mail {
+	m := f.mail("Wrong codes were entered for your account", whyAccount+f.URL+".",
+		"Somebody entered the right password for your account, and then wrong codes. If it was you, all is well: wait for the next code "+
+			"of your authenticator, or use a recovery code.", f.doer(),
+		"If it was not you, somebody knows your password.")
+	m.NotMe = notMe
+	return m
+}
+
 // PasswordStoppedMail follows a hundred wrong passwords in a row.
 func PasswordStoppedMail(f MailFacts) Mail {
 	return f.mail("Signing in with your password was stopped", whyAccount+f.URL+".",
@@ -215,6 +266,13 @@ func StatusMail(f MailFacts, status Status) Mail {
 	case StatusUnlocked:
 		m = f.mail("Your account was unlocked", whyAccount+f.URL+".",
 			"Your account was unlocked. If your password does not work any more, ask for a new one at "+f.URL+"/forgot-password.")
+	case StatusSignedOut:
+		m = f.mail("You were signed out everywhere", whyAccount+f.URL+".", "An administrator has signed you out in all browsers. You can sign in again.")
+	case StatusLinksRevoked:
+		m = f.mail("Links to your account were revoked", whyAccount+f.URL+".",
+			"An administrator has made all links dead that were mailed to you. If you were about to use one, ask for another.")
+	case StatusUninvited:
+		m = f.mail("Your invitation was withdrawn", whyAccount+f.URL+".", "The invitation to the portal was withdrawn; its link does not work any more.")
 	case StatusNewRole:
 		m = f.mail("Your role was changed", whyAccount+f.URL+".", "What you may do in the portal was changed. You see it when you sign in.")
 	}
@@ -225,11 +283,25 @@ func StatusMail(f MailFacts, status Status) Mail {
 type Status string
 
 const (
-	StatusActivated   Status = "activated"
-	StatusDeactivated Status = "deactivated"
-	StatusUnlocked    Status = "unlocked"
-	StatusNewRole     Status = "new-role"
+	StatusActivated    Status = "activated"
+	StatusDeactivated  Status = "deactivated"
+	StatusUnlocked     Status = "unlocked"
+	StatusNewRole      Status = "new-role"
+	StatusSignedOut    Status = "signed-out"
+	StatusLinksRevoked Status = "links-revoked"
+	StatusUninvited    Status = "uninvited"
 )
+
+// DeletedMail goes to the address of an account that was deleted.
+func DeletedMail(f MailFacts) Mail {
+	return f.mail("Your account was deleted", "You get this mail because you had an account at "+f.URL+".",
+		"Your account was deleted, with everything that was yours in it.")
+}
+
+// TestMail is what staff send to themselves to try the mail server.
+func TestMail(f MailFacts) Mail {
+	return f.mail("Test mail", whyAccount+f.URL+" and pressed the button for it.", "The mail server takes mail from the portal.")
+}
 
 // NotMeMail confirms to a user what "this was not me" has done.
 func NotMeMail(f MailFacts) Mail {
@@ -246,6 +318,13 @@ func NotMeToStaffMail(f MailFacts, who Contact) Mail {
 		harmless(who.Name)+" ("+who.Email+") pressed “this was not me” in a mail about the account. The account is shut: nobody can "+
 			"sign in to it or ask for a new password.",
 		"Find out what happened by a way that does not depend on that mailbox. Then unlock the account and let the user choose a new password.")
+}
+
+func lowerFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToLower(s[:1]) + s[1:]
 }
 
 func upperFirst(s string) string {

@@ -296,7 +296,7 @@ func newPassword(p NewPassword) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = passwordField(Field{Name: "confirm", Label: "The same again", Autocomplete: "new-password", Error: p.Errors.Of("confirm")}, true).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = passwordField(Field{Name: "confirm", Label: "Repeat the password", Autocomplete: "new-password", Error: p.Errors.Of("confirm")}, true).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

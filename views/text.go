@@ -1,7 +1,6 @@
 package views
 
 import (
-	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
@@ -131,144 +130,6 @@ func (s Strength) advice() string {
 	return "This is hard to guess."
 }
 
-// RequirementText is a rule of the password policy as a line of the list.
-func RequirementText(rule string, limit int) string {
-	switch rule {
-	case "length":
-		return "At least " + plural(limit, "character")
-	case "upper":
-		return "A capital letter"
-	case "lower":
-		return "A small letter"
-	case "digit":
-		return "A digit"
-	case "special":
-		return "A special character, such as ! or a blank"
-	case "strength":
-		return "Hard to guess"
-	case "personal":
-		return "Without your name, your address or the names of the portal"
-	case "common":
-		return "Not a common password"
-	case "breached":
-		return "Not found in a known breach"
-	case "match":
-		return "Typed the same twice"
-	}
-	return rule
-}
-
-// ProblemText says what is wrong with a field, and what to do.
-func ProblemText(problem, field string, limit int, choices []string) string {
-	switch problem {
-	case "missing":
-		return missingText(field)
-	case "too_long":
-		return fmt.Sprintf("Use %d characters at most.", max(limit, 100))
-	case "not_email":
-		return "Enter an e-mail address such as name@example.com."
-	case "not_username":
-		return "Use 3 to 32 of the letters a to z, digits, dots, hyphens and underscores."
-	case "not_name":
-		return "Leave out control characters and marks that cannot be seen."
-	case "not_phone":
-		return "Enter a telephone number such as +49 30 1234567."
-	case "not_time_zone":
-		return "Choose a time zone from the list."
-	case "not_boolean":
-		return "Use true or false."
-	case "not_number":
-		return "Use a whole number from " + strings.Join(choices, " to ") + "."
-	case "not_choice":
-		return "Use one of: " + strings.Join(choices, ", ") + "."
-	case "not_color":
-		return "Use a colour such as #1d4ed8."
-	case "pale_color":
-		return "This colour is too pale to be read on a white page. Choose a darker one."
-	case "not_web_address":
-		return "Use a web address such as https://example.com/help."
-	case "not_setting":
-		return "There is no such setting."
-	case "username_taken":
-		return "This username is taken. Choose another one."
-	case "email_taken":
-		return "Another user has this address."
-	case "email_unusable":
-		return "This address cannot be used here. Ask your administrator if it should be yours."
-	case "same_email":
-		return "This is your address already."
-	case "name_taken":
-		return "This name is taken. Choose another one."
-	case "no_such_user":
-		return "There is no such user."
-	case "no_such_role":
-		return "There is no such role."
-	case "no_such_organization":
-		return "There is no such organization."
-	case "wrong_password":
-		return "This is not your current password. Try again."
-	case "wrong_username":
-		return "This username does not belong to the link. After five wrong ones the link stops working."
-	case "wrong_sign_in":
-		return "Name and password do not match an account that can sign in. Check both, or use the link below the button."
-	case "weak_password":
-		return weakText(limit, choices)
-	case "password_too_long":
-		return fmt.Sprintf("Use %d characters at most.", limit)
-	case "passwords_differ":
-		return "The two passwords are not the same. Type the new one again in both fields."
-	}
-	return problem
-}
-
-var missingTexts = map[string]string{
-	"login":            "Enter your e-mail address or username.",
-	"password":         "Enter a password.",
-	"current_password": "Enter your current password.",
-	"confirm":          "Enter the new password again.",
-	"email":            "Enter an e-mail address.",
-	"username":         "Enter your username.",
-	"name":             "Enter a name.",
-	"portal_name":      "Enter the name of the portal.",
-}
-
-func missingText(field string) string {
-	if text, ok := missingTexts[field]; ok {
-		return text
-	}
-	return "This cannot be empty."
-}
-
-// weakTexts are the rules as what a refused password still needs.
-var weakTexts = map[string]string{
-	"upper": "a capital letter", "lower": "a small letter", "digit": "a digit", "special": "a special character",
-}
-
-func weakText(limit int, rules []string) string {
-	var needs, others []string
-	for _, rule := range rules {
-		switch rule {
-		case "length":
-			needs = append(needs, "at least "+plural(limit, "character"))
-		case "strength":
-			others = append(others, "It is too easy to guess.")
-		case "personal":
-			others = append(others, "It holds your name, your address or a name of the portal.")
-		case "common":
-			others = append(others, "It is a common password.")
-		case "breached":
-			others = append(others, "It was found in a known breach, so others will try it.")
-		default:
-			needs = append(needs, weakTexts[rule])
-		}
-	}
-	text := strings.Join(others, " ")
-	if len(needs) > 0 {
-		text = strings.TrimSpace("This password needs " + list(needs) + ". " + text)
-	}
-	return text + " Choose another one."
-}
-
 // list joins words as people do.
 func list(words []string) string {
 	if len(words) < 2 {
@@ -280,4 +141,27 @@ func list(words []string) string {
 // zoneLabel makes an IANA name easier to read.
 func zoneLabel(zone string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(zone, "_", " "), "/", " / ")
+}
+
+func digits64(n int64) string { return strconv.FormatInt(n, 10) }
+
+// groups puts a blank after every fourth character, so that a long secret can be typed.
+func groups(secret string) string {
+	var parts []string
+	for len(secret) > 4 {
+		parts, secret = append(parts, secret[:4]), secret[4:]
+	}
+	return strings.Join(append(parts, secret), " ")
+}
+
+func lines(texts []string) string { return strings.Join(texts, "\n") }
+
+// percent escapes a text for a data address.
+func percent(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
+
+func orUnknown(device string) string {
+	if device == "" {
+		return "Unknown browser"
+	}
+	return device
 }

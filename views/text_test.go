@@ -105,6 +105,58 @@ func TestEveryAdviceHasWordsOfItsOwn(t *testing.T) {
 	}
 }
 
+func TestEveryEventHasWordsOfItsOwn(t *testing.T) {
+	seen := map[string]string{}
+	offered := map[string]string{}
+	for _, option := range views.ActionOptions() {
+		offered[option.Value] = option.Label
+	}
+	for _, action := range constants(t, "../internal/audit/audit.go", "Action") {
+		text := views.EventText(action, false, nil)
+		wantSentence(t, action, strings.TrimLeft(text, "“")+".")
+		if text == action || offered[action] != text {
+			t.Errorf("%s is put into words as %q and offered as %q", action, text, offered[action])
+		}
+		if other := seen[text]; other != "" {
+			t.Errorf("%s and %s are told the same: %q", action, other, text)
+		}
+		seen[text] = action
+		delete(offered, action)
+	}
+	if delete(offered, ""); len(offered) > 0 {
+		t.Errorf("there are words for what never happens: %v", offered)
+	}
+}
+
+func TestWhatElseIsKnownOfAnEventCanBeRead(t *testing.T) {
+	for _, c := range []struct {
+		action  string
+		details map[string]string
+		want    string
+	}{
+		{"sign_in.succeeded", map[string]string{"factor": "totp"}, ""},
+		{"user.deactivated", map[string]string{"reason": "left"}, ""},
+		{"email.changed", map[string]string{"old": "ann@acme.example", "new": "ann@new.example"}, "ann@acme.example → ann@new.example"},
+		{"email.change_requested", map[string]string{"new": "ann@new.example"}, "ann@new.example"},
+		{"username.changed", map[string]string{"old": "ann", "new": ""}, "ann → nothing"},
+		{"setting.changed", map[string]string{"key": "password.min_length", "old": "8", "new": "12"}, "password.min_length: 8 → 12"},
+		{"setting.changed", map[string]string{"key": "support.email", "old": "", "new": "a@b.example"}, "support.email: nothing → a@b.example"},
+		{"user.role_changed", map[string]string{"role": "Auditor"}, "Role: Auditor"},
+		{"organization.changed", map[string]string{"old": "Acme", "name": "Acme GmbH", "contact_owner": "Carla"}, "Name: Acme → Acme GmbH; Contact owner: Carla"},
+		{"organization.changed", map[string]string{"old": "Acme", "name": "Acme", "contact_owner": "Carla"}, "Name: Acme; Contact owner: Carla"},
+		{"role.created", map[string]string{"role": "role_x", "name": "Desk", "scope": "organization", "permissions": "users.view"},
+			"Desk: May see users, in their own organization alone."},
+		{"audit.trimmed", map[string]string{"events": "5", "position": "9", "code": "ab", "proof": "cd", "before": "2026-01-01T00:00:00Z"},
+			"5 events from before 2026-01-01T00:00:00Z"},
+		{"audit.exported", map[string]string{"format": "CSV", "actor": "ann@acme.example", "since": "2026-01-01"},
+			"Format: CSV; Who did it: ann@acme.example; Since: 2026-01-01"},
+	} {
+		if got := views.DetailsText(c.action, c.details); got != c.want {
+			t.Errorf("%s is told as %q instead of %q", c.action, got, c.want)
+		}
+	}
+}
+
 func TestEveryNoticeHasWords(t *testing.T) {
 	for _, notice := range constants(t, "notices.go", "Notice") {
 		wantSentence(t, notice, views.NoticeText(views.Notice(notice)))

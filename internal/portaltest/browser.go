@@ -167,6 +167,17 @@ func (p Page) Want(status int, texts ...string) Page {
 	return p
 }
 
+// Lacks fails the test if the page has one of the texts.
+func (p Page) Lacks(texts ...string) Page {
+	p.t.Helper()
+	for _, text := range texts {
+		if strings.Contains(p.Body, text) || strings.Contains(p.Text(), text) {
+			p.t.Fatalf("%s says %q: %s", p.Path, text, p.Text())
+		}
+	}
+	return p
+}
+
 // WantTo fails the test unless the page sends the browser to that path, by either way.
 func (p Page) WantTo(path string) Page {
 	p.t.Helper()

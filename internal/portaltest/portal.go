@@ -12,6 +12,7 @@ import (
 	netmail "net/mail"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,9 +28,11 @@ import (
 	"postern/internal/mail"
 	"postern/internal/mail/mailtest"
 	"postern/internal/password"
+	"postern/internal/seal"
 	"postern/internal/session"
 	"postern/internal/settings"
 	"postern/internal/throttle"
+	"postern/internal/totp"
 )
 
 // Password is what the users of User have. No rule of the default policy refuses it.
@@ -53,7 +56,8 @@ type Portal struct {
 	// Log is all that was logged.
 	Log *Log
 
-	seen int // mails handed out by Mails
+	seen    int                   // mails handed out by Mails
+	secrets map[int64]totp.Secret // of authenticators, by user
 }
 
 // Each runs the test on a portal of each engine.
@@ -67,12 +71,16 @@ func Each(t *testing.T, test func(t *testing.T, p *Portal)) {
 // New starts a portal that ends with the test.
 func New(t testing.TB, engine db.Engine) *Portal {
 	t.Helper()
-	p := &Portal{Clock: dbtest.NewClock(), Sink: mailtest.New(t, mailtest.Options{}), Log: &Log{}}
+	p := &Portal{Clock: dbtest.NewClock(), Sink: mailtest.New(t, mailtest.Options{}), Log: &Log{}, secrets: map[int64]totp.Secret{}}
 	p.DB = dbtest.Open(t, engine, p.Clock.Now)
 	log := slog.New(slog.NewJSONHandler(p.Log, nil))
 	p.Settings = settings.NewStore(p.DB)
 	limits := throttle.New([]byte("a secret of the test"))
-	p.Account = &account.Service{DB: p.DB, Settings: p.Settings, Throttle: limits, Host: "127.0.0.1", Log: log,
+	key, err := seal.Create(filepath.Join(t.TempDir(), "postern.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Account = &account.Service{DB: p.DB, Settings: p.Settings, Throttle: limits, Key: key, Host: "127.0.0.1", Log: log,
 		Hasher: password.NewHasher(password.NewGate(2, 1<<30)), Judge: password.NewJudge(2, password.Breaches{Log: log})}
 	p.Directory = &directory.Service{DB: p.DB, Settings: p.Settings, Throttle: limits,
 		ChoosePassword: func(ctx context.Context, u db.User, typed string) (string, error) {
@@ -92,7 +100,7 @@ func New(t testing.TB, engine db.Engine) *Portal {
 	p.Server = &handlers.Server{
 		Config: handlers.Config{URL: address, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
 			MailFrom: netmail.Address{Name: "Portal", Address: "portal@vendor.example"}},
-		DB: p.DB, Account: p.Account, Settings: p.Settings, Log: log,
+		DB: p.DB, Account: p.Account, Directory: p.Directory, Settings: p.Settings, Mail: p.Worker, Log: log,
 		Sessions: session.NewManager(p.DB, p.Settings.SessionLimits, log, false),
 		Ready:    func(context.Context) ([]string, error) { return nil, nil },
 	}
@@ -175,7 +183,7 @@ func (p *Portal) Reload(t testing.TB, u db.User) db.User {
 // Organization makes an organization.
 func (p *Portal) Organization(t testing.TB, name string) int64 {
 	t.Helper()
-	id, err := p.Directory.CreateOrganization(t.Context(), Operator, name)
+	id, err := p.Directory.CreateOrganization(t.Context(), Operator, directory.NewOrganization{Name: name})
 	if err != nil {
 		t.Fatal(err)
 	}
