@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"net/http"
+	"regexp"
+	"strings"
 
 	"postern/db"
 	"postern/internal/account"
@@ -59,14 +61,29 @@ func (s *Server) showReauthenticate(q *request) error {
 
 func (s *Server) renderReauthenticate(q *request, code int, next string, wrong views.Errors) error {
 	return q.render(code, views.Reauthenticate(views.ReauthenticatePage{Frame: q.failed("Is it you?", wrong), Email: q.user().Email,
-		Next: next, Errors: wrong}))
+		AskCode: q.user().SecondFactor, Next: next, Back: backFrom(next), InPlace: q.fragment(), Errors: wrong}))
+}
+
+// actPath are the addresses of what staff do to a user.
+var actPath = regexp.MustCompile(`^(/admin/users/[0-9]+)/[a-z-]+$`)
+
+// backFrom is where somebody goes who does not want to give proof: the page from which they
+// came.
+func backFrom(next string) string {
+	if match := actPath.FindStringSubmatch(next); match != nil {
+		return match[1]
+	}
+	if strings.HasPrefix(next, "/admin/") {
+		return next
+	}
+	return securityPath
 }
 
 // reauthenticate goes on with a plain redirect also for htmx, which then shows what proof
 // was asked for in the same place.
 func (s *Server) reauthenticate(q *request) error {
 	next := s.ownPage(q.field("next"))
-	session, err := s.Account.Reauthenticate(q.Context(), q.actor(), q.current, q.field("password"))
+	session, err := s.Account.Reauthenticate(q.Context(), q.actor(), q.current, q.field("password"), q.field("code"))
 	if err != nil {
 		wrong, code, ok := q.problems(err)
 		if !ok {
@@ -77,6 +94,9 @@ func (s *Server) reauthenticate(q *request) error {
 	s.Sessions.WriteCookie(q.Context(), q.w, session)
 	if next == "" {
 		return q.goTo("/account/security")
+	}
+	if !q.fragment() && strings.HasPrefix(next, "/admin/") && q.hasTyped(next) {
+		q.notify(views.NoticeProven)
 	}
 	return q.seeOther(next)
 }

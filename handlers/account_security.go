@@ -15,8 +15,34 @@ func (s *Server) showSecurity(q *request) error {
 	if err != nil {
 		return err
 	}
-	return q.page(views.Security(views.SecurityPage{Frame: q.framed("Security"), Email: u.Email, PendingEmail: u.PendingEmail,
-		Username: u.Username, PasswordSet: q.when(u.PasswordSetAt), PasswordChange: q.settings.PasswordChangeEnabled, Helpers: helpers}))
+	page := views.SecurityPage{Frame: q.framed("Security"), Email: u.Email, PendingEmail: u.PendingEmail, Username: u.Username,
+		PasswordSet: q.when(u.PasswordSetAt), PasswordChange: q.settings.PasswordChangeEnabled, Helpers: helpers, SecondFactor: u.SecondFactor}
+	if page.Sessions, err = s.sessionViews(q); err != nil {
+		return err
+	}
+	if u.SecondFactor {
+		if err := s.fillFactor(q, &page); err != nil {
+			return err
+		}
+	}
+	return q.page(views.Security(page))
+}
+
+// fillFactor tells what there is to know of the user's second factor.
+func (s *Server) fillFactor(q *request, page *views.SecurityPage) error {
+	held, err := s.DB.Reader().Authenticator(q.Context(), q.user().ID)
+	if err != nil {
+		return err
+	}
+	page.FactorSince = q.when(held.ConfirmedAt)
+	if page.CodesLeft, err = s.DB.Reader().RecoveryCodesLeft(q.Context(), q.user().ID); err != nil {
+		return err
+	}
+	without := q.user()
+	without.SecondFactor = false
+	page.FactorNeeded = account.FactorOwed(without, q.settings)
+	page.Browsers, err = s.browserViews(q)
+	return err
 }
 
 // inSecurity is the frame of a form that belongs to the security page.

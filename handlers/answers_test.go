@@ -32,7 +32,7 @@ var standard = map[string]string{
 
 // besides are the headers that an answer may have, too: none tells what serves it, and
 // none lets another site read it (E6).
-var besides = []string{"Allow", "Clear-Site-Data", "Connection", "Content-Length", "Content-Type", "Date", "Hx-Redirect", "Location",
+var besides = []string{"Allow", "Clear-Site-Data", "Connection", "Content-Disposition", "Content-Length", "Content-Type", "Date", "Hx-Redirect", "Location",
 	"Retry-After", "Set-Cookie"}
 
 // wantHeaders fails the test unless the answer has the headers of every answer (E5, E6, E7).
@@ -50,7 +50,7 @@ func wantHeadersOf(t testing.TB, page portaltest.Page, wanted map[string]string)
 			t.Errorf("%s (%d) has the header %s: %q", page.Path, page.Status, name, page.Header[name])
 		}
 	}
-	if kind := page.Header.Get("Content-Type"); page.Body != "" && !strings.HasPrefix(kind, "image/") && !strings.HasSuffix(kind, "; charset=utf-8") {
+	if kind := page.Header.Get("Content-Type"); page.Body != "" && !strings.HasPrefix(kind, "image/") && kind != "application/x-ndjson" && !strings.HasSuffix(kind, "; charset=utf-8") {
 		t.Errorf("%s (%d) has the type %q", page.Path, page.Status, kind)
 	}
 }

@@ -254,8 +254,8 @@ func formFor(t testing.TB, body, address string) bool {
 
 // secondServer is another way into the portal, with something about it changed.
 func secondServer(p *portaltest.Portal, change func(*handlers.Server)) http.Handler {
-	s := &handlers.Server{Config: p.Server.Config, DB: p.DB, Account: p.Account, Settings: p.Settings, Sessions: p.Server.Sessions,
-		Ready: p.Server.Ready, Log: p.Server.Log}
+	s := &handlers.Server{Config: p.Server.Config, DB: p.DB, Account: p.Account, Directory: p.Directory, Settings: p.Settings,
+		Sessions: p.Server.Sessions, Mail: p.Worker, Ready: p.Server.Ready, Log: p.Server.Log}
 	change(s)
 	return s.Handler()
 }

@@ -86,7 +86,8 @@ func TestALongPasswordIsRefusedBeforeItIsHashed(t *testing.T) { // B9
 	// This one cannot hash at all: whoever gets as far as hashing meets an error.
 	handler := secondServer(p, func(s *handlers.Server) {
 		s.Account = &account.Service{DB: p.DB, Settings: p.Settings, Hasher: new(password.Hasher), Judge: p.Account.Judge,
-			Throttle: p.Account.Throttle, Host: p.Account.Host, MailQueued: p.Worker.Wake}
+			Throttle: p.Account.Throttle, Host: p.Account.Host, Key: p.Account.Key, Log: p.Account.Log,
+			MailQueued: p.Worker.Wake}
 	})
 	b := p.Browser(t, "192.0.2.1")
 	b.SignIn("ann", portaltest.Password)
@@ -236,6 +237,29 @@ func TestNobodyPromotesThemselvesWithAFormField(t *testing.T) { // F7
 		b.Post("/account/email/cancel", extra...).WantTo("/account/security")
 		ann.PendingEmail = ""
 		wantUnchanged(t, p, ann, bob)
+	})
+}
+
+func TestNobodyIsPromotedWithAFormFieldOfTheAdministration(t *testing.T) { // F7
+	t.Parallel()
+	portaltest.Each(t, func(t *testing.T, p *portaltest.Portal) {
+		o := newOffice(t, p)
+		ann, bea := p.Reload(t, o.ann), p.Reload(t, o.bea)
+		extra := []string{"role.id", "owner", "Role", "owner", "permissions", "users.edit", "permissions", "settings.edit", "user", "2", "scope", "everybody"}
+		for _, column := range columns(t, p) {
+			if !slices.Contains([]string{"name", "email", "username", "role"}, column) {
+				extra = append(extra, column, map[string]string{"organization_id": fmt.Sprint(o.umbra), "id": fmt.Sprint(bea.ID)}[column]+"1")
+			}
+		}
+		o.boss.Post(userPage(ann), append(extra, "name", "Ann Smith")...).WantTo(userPage(ann))
+		o.boss.Post(userPage(ann)+"/revoke-links", append(extra, "name", "Eve", "email", "eve@evil.example", "username", "eve", "role", "owner")...).WantTo(userPage(ann))
+		wantUnchanged(t, p, ann, bea)
+		for _, body := range []string{"name=a&name=b", "role=customer&role=owner", "name=a%00", "permissions=a&permissions=%ff", "name=%zz", "role=customer;role=owner"} {
+			o.boss.Do(o.boss.Request(http.MethodPost, userPage(ann), body)).Want(http.StatusBadRequest)
+		}
+		o.boss.Do(o.boss.Request(http.MethodPost, userPage(ann)+"?name=Eve", "name=Eve")).Want(http.StatusBadRequest)
+		o.boss.Do(o.boss.Request(http.MethodPost, userPage(ann)+"?role=owner&name=Eve", "")).WantTo(userPage(ann))
+		wantUnchanged(t, p, ann, bea)
 	})
 }
 

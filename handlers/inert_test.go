@@ -1,9 +1,12 @@
 package handlers_test
 
 import (
+	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +45,7 @@ func wantInert(t *testing.T, where, body string) {
 	}
 }
 
-var ownAddress = regexp.MustCompile(`^(/[a-z0-9./?=&-]*|#[a-z_-]+|mailto:\S+|tel:[0-9+]+|https?://(127\.0\.0\.1|help\.vendor\.example)\S*)$`)
+var ownAddress = regexp.MustCompile(`^(/[A-Za-z0-9._/?=&%+-]*|#[a-z_-]+|otpauth://totp/[A-Za-z0-9._~:/?=&%@!$'()*+,;-]*|mailto:\S+|tel:[0-9+]+|https?://(127\.0\.0\.1|help\.vendor\.example)\S*)$`)
 
 func harmlessAddress(address string) bool {
 	return ownAddress.MatchString(address) && !strings.HasPrefix(address, "//")
@@ -68,6 +71,12 @@ func TestANameIsNeverMoreThanText(t *testing.T) { // F1, F2, F3
 			wantInert(t, page.Path, page.Body)
 			if strings.Contains(page.Text(), payload) {
 				shown++
+			}
+		}
+		for _, page := range everyAdminPage(t, p, payload) {
+			wantInert(t, page.Path, page.Body)
+			if !strings.Contains(page.Text(), payload) {
+				t.Errorf("%s does not show payload %d: %s", page.Path, i, page.Text())
 			}
 		}
 		if shown < 15 {
@@ -104,12 +113,43 @@ func everyPage(t *testing.T, p *portaltest.Portal, b *portaltest.Browser) []port
 	pages = append(pages, b.Post("/account/email", "email", payloads[1]), b.Post("/account/username", "username", payloads[1]),
 		b.Post("/account/profile", "name", payloads[0]+payloads[1]+payloads[2], "phone", payloads[1], "time_zone", payloads[2]))
 	b.Post("/account/email", "email", "ann.new@acme.example").WantTo("/account/security")
-	look("/account", "/account/profile", "/account/security", "/account/password", "/account/email", "/account/username", "/reauthenticate", "/nothing")
+	look("/account", "/account/profile", "/account/totp", "/account/activity", "/account/sessions/end-others", "/account/security", "/account/password", "/account/email", "/account/username", "/reauthenticate", "/nothing")
 	b.Get(mailTo(t, p, "ann.new@acme.example").Link(t, "/verify-email/")).WantTo("/verify-email")
 	look("/verify-email")
 	p.Set(t, "password.change_enabled", "false")
 	p.Set(t, "recovery.enabled", "false")
 	look("/account/security", "/forgot-password")
+	return pages
+}
+
+// everyAdminPage is every page of the administration that names somebody or something, as
+// an owner with such a name sees it.
+func everyAdminPage(t *testing.T, p *portaltest.Portal, payload string) []portaltest.Page {
+	t.Helper()
+	b, owner := staff(t, p, directory.NewUser{Email: "olive@vendor.example", Name: payload, Role: "owner"})
+	b.Post("/admin/roles", "name", payload, "scope", "everybody", "permissions", "users.view").WantTo("/admin/roles")
+	role := ownRole(t, p, payload)
+	other := person(t, p, directory.NewUser{Email: "otto@acme.example", Name: payload, Organization: payload, Role: role})
+	p.Enrol(t, other)
+	acme := fmt.Sprint("/admin/organizations/", other.OrganizationID)
+	b.Post(acme, "name", payload, "contact_owner", strconv.FormatInt(owner.ID, 10)).WantTo(acme)
+	b.Post(userPage(other)+"/unlock", "reason", payload).WantTo(userPage(other))
+	var pages []portaltest.Page
+	search := "?" + url.Values{"q": {payload}}.Encode()
+	for _, path := range []string{"/admin/users", "/admin/users" + search, "/admin/users?role=" + role, userPage(other), userPage(owner), "/admin/organizations",
+		"/admin/organizations" + search, acme, acme + "/deactivate", acme + "/activate", "/admin/roles", "/admin/roles/" + role} {
+		pages = append(pages, b.Get(path).Want(http.StatusOK))
+	}
+	for act := range actLines {
+		pages = append(pages, b.Get(userPage(other)+"/"+act).Want(http.StatusOK))
+	}
+	for path, fields := range map[string][]string{
+		"/admin/users":  {"name", payload, "email", payload, "username", payload, "organization", payload, "role", payload},
+		userPage(other): {"username", payload, "role", payload}, userPage(other) + "/delete": {"email", payload, "reason", payload},
+		acme: {"name", payload, "contact_owner", payload}, "/admin/roles": {"name", payload, "scope", payload, "permissions", payload},
+	} {
+		pages = append(pages, b.Post(path, fields...).Want(http.StatusUnprocessableEntity))
+	}
 	return pages
 }
 

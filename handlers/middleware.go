@@ -20,20 +20,24 @@ const requestTimeout = 20 * time.Second
 func (s *Server) observed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began, pattern := time.Now(), ""
-		ctx, done := context.WithTimeout(r.Context(), requestTimeout)
+		timeout := requestTimeout
+		if isUpload(r) {
+			timeout = uploadTimeout
+		}
+		ctx, done := context.WithTimeout(context.WithValue(r.Context(), keyConnection, r.Context()), timeout)
 		defer done()
 		ctx = context.WithValue(ctx, keyRequestID, newRequestID())
 		r = r.WithContext(context.WithValue(ctx, keyPattern, &pattern))
 		recorded := &statusRecorder{ResponseWriter: w}
 		defer func() {
 			cause := recover()
-			if cause == http.ErrAbortHandler { //nolint:errorlint // the value that net/http documents
-				panic(cause)
-			}
-			if cause != nil {
+			aborted := cause == http.ErrAbortHandler //nolint:errorlint // the value that net/http documents
+			if cause != nil && !aborted {
 				s.Log.ErrorContext(r.Context(), "panic", "request", requestID(r.Context()), "cause", cause, "stack", string(debug.Stack()))
 				if recorded.status == 0 {
 					s.refuse(recorded, r, status{code: http.StatusInternalServerError, kind: views.ErrorInternal})
+				} else {
+					cause, aborted = http.ErrAbortHandler, true // what has begun must not look whole
 				}
 			}
 			took := time.Since(began)
@@ -42,6 +46,9 @@ func (s *Server) observed(next http.Handler) http.Handler {
 				slog.Float64("ms", float64(took.Microseconds())/1000), slog.String("address", s.visitorAddress(r).String()))
 			if s.Observe != nil {
 				s.Observe(r.Method, pattern, recorded.status, took.Seconds())
+			}
+			if aborted {
+				panic(cause) // has net/http cut the connection
 			}
 		}()
 		next.ServeHTTP(recorded, r)
@@ -126,7 +133,11 @@ func (s *Server) bounded(next http.Handler) http.Handler {
 			s.refuse(w, r, status{code: http.StatusUnsupportedMediaType, kind: views.ErrorEncoding})
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		limit := int64(maxBody)
+		if isUpload(r) {
+			limit = maxUpload
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		next.ServeHTTP(w, r)
 	})
 }
@@ -149,7 +160,7 @@ func (s *Server) replaceErrors(mux *http.ServeMux) http.Handler {
 			probe.send(w)
 			return
 		}
-		s.serve(route{access: public, handle: func(*request) error { return refused }}).ServeHTTP(w, r)
+		s.serve(route{who: public, handle: func(*request) error { return refused }}).ServeHTTP(w, r)
 	})
 }
 

@@ -8,7 +8,7 @@ import (
 
 // plainPath are the paths that "next" can be at all: nothing that a browser could take for
 // another host, a query or an encoded slash.
-var plainPath = regexp.MustCompile(`^(/[a-z0-9-]+)+$`)
+var plainPath = regexp.MustCompile(`^(/[a-z0-9_-]+)+$`)
 
 // ownPage returns the path if it is one of the portal's pages for people who are signed
 // in, else nothing. Only such a page is ever gone on to.
@@ -20,7 +20,7 @@ func (s *Server) ownPage(path string) string {
 		s.ownPages = http.NewServeMux()
 		for _, route := range s.routes() {
 			pattern, isPage := strings.CutPrefix(route.pattern, "GET ")
-			if isPage && (route.access == signedIn || route.access == freshProof) && pattern != "/reauthenticate" {
+			if isPage && route.who.kind >= isSignedIn && pattern != "/reauthenticate" {
 				s.ownPages.HandleFunc(pattern, func(http.ResponseWriter, *http.Request) {})
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -25,8 +26,11 @@ type request struct {
 	w        *answer
 	fields   url.Values         // of the body; each name once
 	current  *session.Current   // nil when nobody is signed in
+	pending  *session.Current   // a sign-in that owes its code; then current is nil
 	settings *settings.Settings // at this moment
 	visit    account.Visit
+	// wire is where the answer goes in the end; its deadlines can be moved.
+	wire http.ResponseWriter
 }
 
 type contextKey int
@@ -34,6 +38,7 @@ type contextKey int
 const (
 	keyRequestID contextKey = iota
 	keyPattern
+	keyConnection // the context that lasts as long as the visitor listens
 )
 
 // newRequestID returns the short id that is in the log and on error pages.
@@ -65,6 +70,9 @@ func readForm(r *http.Request) (url.Values, error) {
 	if r.Method != http.MethodPost {
 		return url.Values{}, nil
 	}
+	if isUpload(r) {
+		return url.Values{}, nil // the handler reads it, once it is clear who sends it
+	}
 	mediaType := r.Header.Get("Content-Type")
 	if kind, _, err := mime.ParseMediaType(mediaType); mediaType != "" && (err != nil || kind != "application/x-www-form-urlencoded") {
 		return nil, errBadForm
@@ -86,9 +94,12 @@ func readForm(r *http.Request) (url.Values, error) {
 	return r.PostForm, nil
 }
 
+// manyValued is the one field that a form holds several times: the boxes of a role.
+const manyValued = "permissions"
+
 func clean(values url.Values) bool {
 	for name, all := range values {
-		if len(all) != 1 || !cleanText(name) || !cleanText(all[0]) {
+		if len(all) != 1 && name != manyValued || !cleanText(name) || slices.ContainsFunc(all, func(one string) bool { return !cleanText(one) }) {
 			return false
 		}
 	}
@@ -111,6 +122,14 @@ func (q *request) user() db.User {
 	return q.current.User
 }
 
+// anyone is who is signed in, or half so.
+func (q *request) anyone() db.User {
+	if q.pending != nil {
+		return q.pending.User
+	}
+	return q.user()
+}
+
 // actor is who does what is asked for.
 func (q *request) actor() db.Actor { return q.visit.Actor }
 
@@ -127,10 +146,14 @@ func (q *request) scripted() bool { return q.Header.Get("HX-Request") == "true" 
 
 // frame is what the page stands in.
 func (q *request) frame(title string) views.Frame {
-	f := views.Frame{Title: title, Portal: q.settings.PortalName, Assets: assets(q.settings), Section: q.URL.Path, Support: support(q.settings)}
+	f := views.Frame{Title: title, Portal: q.settings.PortalName, Nav: views.AccountNav, Assets: assets(q.settings), Section: q.URL.Path, Support: support(q.settings)}
+	if q.pending != nil {
+		f.HalfSignedIn = true
+	}
 	if q.current != nil {
 		u := q.current.User
-		f.Person = &views.Person{Name: u.Name, Email: u.Email, Organization: u.Organization}
+		f.Owing = account.FactorOwed(u, q.settings)
+		f.Person = &views.Person{Name: u.Name, Email: u.Email, Organization: u.Organization, Staff: u.Staff()}
 	}
 	return f
 }

@@ -3,9 +3,11 @@ package handlers
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/a-h/templ"
@@ -27,12 +29,12 @@ func (s *Server) serve(route route) http.Handler {
 		if pattern, ok := r.Context().Value(keyPattern).(*string); ok {
 			*pattern = route.pattern
 		}
-		q := &request{Request: r, server: s, w: newAnswer(), settings: settings.Defaults()}
+		q := &request{Request: r, server: s, w: newAnswer(), wire: w, settings: settings.Defaults()}
 		err := q.load(route)
 		if err == nil {
 			err = s.guard(q, route)
 		}
-		if err == nil && route.access != asset {
+		if err == nil && route.who != asset {
 			err = s.Sessions.Save(q.Context())
 		}
 		if err != nil {
@@ -45,7 +47,7 @@ func (s *Server) serve(route route) http.Handler {
 
 // load reads the settings, the session and the form.
 func (q *request) load(route route) (err error) {
-	if route.access == asset {
+	if route.who == asset {
 		return nil
 	}
 	if q.settings, err = q.server.Settings.Current(q.Context()); err != nil {
@@ -56,11 +58,18 @@ func (q *request) load(route route) (err error) {
 	if err != nil {
 		return err
 	}
+	// A sign-in that still owes its code is nobody's session but for entering it.
+	if current != nil && current.Session.CodeOwed {
+		q.pending, current = current, nil
+	}
 	q.Request, q.current = q.WithContext(ctx), current
 	if session.HadDeadCookie(ctx) {
 		q.server.Sessions.ClearCookie(ctx, q.w)
 	}
 	q.visit = q.server.visit(q.Request, current)
+	if q.pending != nil {
+		q.visit.Actor.SessionID = q.pending.Session.ID
+	}
 	q.fields, err = readForm(q.Request)
 	return err
 }
@@ -91,6 +100,29 @@ func (q *request) goTo(path string) error {
 	}
 	q.w.Header().Set("HX-Redirect", path)
 	q.w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// longestStream bounds how long an answer may be written, in all.
+const longestStream = time.Hour
+
+// stream answers with a body that is too long for memory, for as long as somebody takes it.
+// It is written when all else has succeeded.
+func (q *request) stream(write func(context.Context, io.Writer) error) error {
+	connection, ok := q.Context().Value(keyConnection).(context.Context)
+	if !ok {
+		connection = q.Context()
+	}
+	log, id := q.server.Log, requestID(q.Context())
+	q.w.stream = func(w io.Writer) error {
+		ctx, done := context.WithTimeout(connection, longestStream)
+		defer done()
+		err := write(ctx, w)
+		if err != nil {
+			log.WarnContext(ctx, "a download was cut off", "request", id, "error", err)
+		}
+		return err
+	}
 	return nil
 }
 
@@ -189,8 +221,12 @@ func (q *request) problems(err error) (shown views.Errors, code int, ok bool) {
 // in a cookie.
 const noticeCookie = "postern-notice"
 
-// notify lets the next page show a success message.
+// notify lets the next page show a success message. What was typed before proof was given is
+// done with then: it must not stand in the form once more.
 func (q *request) notify(notice views.Notice) {
+	if strings.HasPrefix(q.URL.Path, "/admin/") && q.server.Sessions.Get(q.Context(), pendingForm) != "" {
+		q.forgetTyped()
+	}
 	http.SetCookie(q.w, q.server.cookie(noticeCookie, string(notice), 0))
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"postern/db"
 	"postern/internal/account"
+	"postern/internal/directory"
 	"postern/internal/mail"
 	"postern/internal/session"
 	"postern/internal/settings"
@@ -29,10 +30,13 @@ type Config struct {
 // Server answers requests.
 type Server struct {
 	Config
-	DB       *db.DB
-	Account  *account.Service
-	Settings *settings.Store
-	Sessions *session.Manager
+	DB        *db.DB
+	Account   *account.Service
+	Directory *directory.Service
+	Settings  *settings.Store
+	Sessions  *session.Manager
+	// Mail is the worker that sends what is in the outbox.
+	Mail *mail.Worker
 	// LocalMail is nil where mail is sent.
 	LocalMail *mail.Local
 	// Ready says why the program cannot serve, if so, and what else the operator should know.

@@ -52,7 +52,6 @@ func (s *Server) setUp(q *request) error {
 		return s.renderSetup(q, code, wrong)
 	}
 	q.forgetLink()
-	q.enter(in)
 	q.notify(views.NoticeSetUp)
-	return q.goTo("/account?" + markerSignedIn)
+	return q.enter(in, "/account/totp")
 }

@@ -41,11 +41,14 @@ func TestTheFirstOwnerSetsThePortalUpOnce(t *testing.T) { // B18
 				if page := b.Get("/setup").Want(http.StatusOK, "Set up your portal", "At least 8 characters"); !formFor(t, page.Body, "/setup") {
 					t.Error("there is no form")
 				}
-				page := b.Post("/setup", setupForm()...).WantTo("/account")
+				page := b.Post("/setup", setupForm()...).WantTo("/account/totp")
 				b.HTMX = false
 				page = b.Follow(page)
 				wantStatus(t, "/setup", page, "Your portal is set up.")
-				page.Want(http.StatusOK, "Northwind Desk", "Hello Olive Owner", "Owner", "help@vendor.example")
+				page.Want(http.StatusOK, "Northwind Desk", "Add an authenticator", "help@vendor.example")
+				b.Get("/account").WantTo("/account/totp")
+				secret, _ := enrol(t, p, b)
+				b.Get("/account").Want(http.StatusOK, "Northwind Desk", "Hello Olive Owner", "Owner", "help@vendor.example")
 				for _, v := range []*portaltest.Browser{b, stranger} {
 					v.Get("/setup").Want(http.StatusNotFound)
 					v.Get("/setup/" + token).Want(http.StatusNotFound)
@@ -55,7 +58,8 @@ func TestTheFirstOwnerSetsThePortalUpOnce(t *testing.T) { // B18
 				if page := b.Get("/sign-in"); strings.Contains(page.Text(), "not been set up") {
 					t.Error("the sign-in page still says that it is not set up")
 				}
-				b.SignIn("olive", portaltest.Another)
+				b.Post("/sign-in", "login", "olive", "password", portaltest.Another).WantTo("/sign-in/verify")
+				b.Post("/sign-in/verify", "code", nextCode(t, p, secret)).WantTo("/account")
 			})
 		})
 	}
@@ -145,7 +149,7 @@ func TestTheSetUpTakesNoRole(t *testing.T) { // F7
 			fields = append(fields, column, "1")
 		}
 	}
-	b.Post("/setup", append(fields, "portal.accent", "#000000", "recovery.enabled", "false")...).WantTo("/account")
+	b.Post("/setup", append(fields, "portal.accent", "#000000", "recovery.enabled", "false")...).WantTo("/account/totp")
 	olive, err := p.DB.Reader().UserByEmail(t.Context(), "olive@vendor.example")
 	if err != nil || olive.Role.ID != "owner" || olive.Phone != "" || olive.TimeZone != "UTC" || olive.OrganizationID != 0 || olive.PendingEmail != "" || olive.ClosedAt != 0 {
 		t.Errorf("the owner is %+v: %v", olive, err)

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"net/http"
+	"net/url"
 	"time"
 
 	"postern/db"
@@ -42,17 +43,25 @@ func (s *Server) signIn(q *request) error {
 		return q.render(code, views.SignIn(views.SignInPage{Frame: q.failed("Sign in", wrong), Login: q.field("login"), Next: next,
 			RecoveryLabel: q.settings.RecoveryLinkLabel, Errors: wrong}))
 	}
-	q.enter(in)
+	if in.CodeOwed {
+		q.server.Sessions.WriteCookie(q.Context(), q.w, in.Session)
+		address := "/sign-in/verify?" + markerSignedIn
+		if next != "" {
+			address += "&next=" + url.QueryEscape(next)
+		}
+		return q.goTo(address)
+	}
+	return q.enter(in, next)
+}
+
+// enter hands the browser what makes it signed in and known, and goes on.
+func (q *request) enter(in account.SignedIn, next string) error {
+	q.server.Sessions.WriteCookie(q.Context(), q.w, in.Session)
+	q.rememberBrowser(in.Browser)
 	if next == "" {
 		next = "/account"
 	}
 	return q.goTo(next + "?" + markerSignedIn)
-}
-
-// enter hands the browser what makes it signed in and known.
-func (q *request) enter(in account.SignedIn) {
-	q.server.Sessions.WriteCookie(q.Context(), q.w, in.Session)
-	q.rememberBrowser(in.Browser)
 }
 
 func (q *request) rememberBrowser(token string) {
@@ -60,12 +69,12 @@ func (q *request) rememberBrowser(token string) {
 }
 
 func (s *Server) signOut(q *request) error {
-	err := s.Account.SignOut(q.Context(), q.actor(), q.user())
+	err := s.Account.SignOut(q.Context(), q.actor(), q.anyone())
 	s.Sessions.ClearCookie(q.Context(), q.w)
 	if err != nil {
 		// Not through fail, which would forget that the cookie goes.
 		s.Log.ErrorContext(q.Context(), "a session was not ended", "request", requestID(q.Context()), "error", err)
-		q.current = nil
+		q.current, q.pending = nil, nil
 		return q.render(http.StatusServiceUnavailable, views.Error(views.ErrorPage{Frame: q.frame(views.ErrorTitle(views.ErrorSignOut)),
 			Kind: views.ErrorSignOut, ErrorID: requestID(q.Context())}))
 	}

@@ -22,12 +22,12 @@ func logins(t *testing.T, p *portaltest.Portal) map[string]string {
 	off := person(t, p, directory.NewUser{Email: "off@acme.example", Username: "off-user"})
 	shut := person(t, p, directory.NewUser{Email: "shut@acme.example", Username: "shut-user"})
 	p.User(t, directory.NewUser{Email: "ida@acme.example", Username: "ida", Invite: true})
-	p.Organization(t, "Gone")
+	gone := p.Organization(t, "Gone")
 	person(t, p, directory.NewUser{Email: "gone@gone.example", Username: "gone", Organization: "Gone"})
-	if err := p.Directory.Deactivate(t.Context(), portaltest.Operator, off.ID); err != nil {
+	if err := p.Directory.Deactivate(t.Context(), portaltest.Operator, off.ID, ""); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Directory.SetOrganizationActive(t.Context(), portaltest.Operator, "Gone", false); err != nil {
+	if err := p.Directory.SetOrganizationActive(t.Context(), portaltest.Operator, gone, false); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.DB.Update(t.Context(), func(tx *db.Tx) error { return tx.CloseUser(t.Context(), shut.ID) }); err != nil {
@@ -260,20 +260,20 @@ func TestASignInFromANewBrowserIsMailed(t *testing.T) {
 func TestASwitchedOffUserIsOutAtTheNextClick(t *testing.T) { // C15
 	t.Parallel()
 	portaltest.Each(t, func(t *testing.T, p *portaltest.Portal) {
-		p.Organization(t, "Acme")
+		acme := p.Organization(t, "Acme")
 		ann := person(t, p, directory.NewUser{Email: "ann@acme.example", Username: "ann", Organization: "Acme"})
 		b := p.Browser(t, "192.0.2.1")
 		b.SignIn("ann", portaltest.Password)
-		if err := p.Directory.SetOrganizationActive(t.Context(), portaltest.Operator, "Acme", false); err != nil {
+		if err := p.Directory.SetOrganizationActive(t.Context(), portaltest.Operator, acme, false); err != nil {
 			t.Fatal(err)
 		}
 		b.Get("/account").WantTo("/sign-in")
-		if err := p.Directory.SetOrganizationActive(t.Context(), portaltest.Operator, "Acme", true); err != nil {
+		if err := p.Directory.SetOrganizationActive(t.Context(), portaltest.Operator, acme, true); err != nil {
 			t.Fatal(err)
 		}
 		b.Get("/account").WantTo("/sign-in")
 		b.SignIn("ann", portaltest.Password)
-		if err := p.Directory.Deactivate(t.Context(), portaltest.Operator, ann.ID); err != nil {
+		if err := p.Directory.Deactivate(t.Context(), portaltest.Operator, ann.ID, ""); err != nil {
 			t.Fatal(err)
 		}
 		b.HTMX = true

@@ -34,7 +34,7 @@ func (s *Server) strength(q *request) error {
 func (s *Server) chooser(q *request) (db.User, error) {
 	switch q.field("for") {
 	case "account":
-		if q.current != nil {
+		if q.current != nil && !account.FactorOwed(q.current.User, q.settings) {
 			return q.current.User, nil
 		}
 	case "link":

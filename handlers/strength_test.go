@@ -109,7 +109,7 @@ func TestTheListShowsThePolicyInForce(t *testing.T) {
 	}{
 		{"password.min_length", "12", classic, "At least 12 characters"},
 		{"password.min_length_without_mfa", "14", classic, "At least 14 characters"},
-		{"password.require_lower", "true", []string{"length", "upper", "lower", "digit", "special", "strength", "personal", "common"}, "A small letter"},
+		{"password.require_lower", "true", []string{"length", "upper", "lower", "digit", "special", "strength", "personal", "common"}, "A lower-case letter"},
 		{"password.require_upper", "false", []string{"length", "lower", "digit", "special", "strength", "personal", "common"}, "A digit"},
 		{"password.min_strength", "0", []string{"length", "lower", "digit", "special", "personal", "common"}, "A special character"},
 		{"password.preset", "nist", []string{"length", "strength", "personal", "common"}, "At least 15 characters"},
@@ -135,7 +135,7 @@ func TestTheListShowsThePolicyInForce(t *testing.T) {
 
 // refusals are the words with which the form names each rule.
 var refusals = map[string]string{
-	"length": "at least 8 characters", "upper": "a capital letter", "lower": "a small letter", "digit": "a digit", "special": "a special character",
+	"length": "at least 8 characters", "upper": "a capital letter", "lower": "a lower-case letter", "digit": "a digit", "special": "a special character",
 	"strength": "It is too easy to guess.", "personal": "It holds your name", "common": "It is a common password.",
 }
 

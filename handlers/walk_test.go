@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"postern/internal/mail/mailtest"
 	"postern/internal/portaltest"
 	"postern/internal/session"
+	"postern/internal/totp"
 )
 
 // canary is in every password of a walk, and in nothing else.
@@ -25,6 +27,10 @@ type walk struct {
 	*visitor
 	second *visitor // another browser
 	mails  []mailtest.Mail
+	secret totp.Secret       // of Olive's authenticator
+	shown  map[string]string // secrets and recovery codes that were shown, by what they are
+	raw    []string          // secrets as they are computed with
+	typed  map[string]string // codes that were entered
 }
 
 const (
@@ -36,19 +42,22 @@ const (
 )
 
 func newWalk(t testing.TB, p *portaltest.Portal, address string, transport http.RoundTripper) *walk {
-	return &walk{t: t, p: p, visitor: newVisitor(t, address, transport), second: newVisitor(t, address, transport)}
+	return &walk{t: t, p: p, shown: map[string]string{}, typed: map[string]string{}, visitor: newVisitor(t, address, transport), second: newVisitor(t, address, transport)}
 }
 
 // run goes all the way.
 func (w *walk) run() {
 	w.t.Helper()
 	w.setUp()
+	w.enrol("at first")
 	w.profile()
 	w.changeEmail()
 	w.changeUsername()
 	w.changePassword()
 	w.signOutAndIn()
+	w.secondFactor()
 	w.reset()
+	w.administration()
 	w.invitation()
 	w.notMe()
 	w.strayRequests()
@@ -80,7 +89,7 @@ func goOn(v *visitor, path string, e exchange) exchange {
 		v.t.Fatalf("%s %s leads to %s instead of %s", e.method, e.path, location, path)
 	}
 	next := v.get(location)
-	if next.status == http.StatusSeeOther && strings.HasSuffix(location, "?signed-in") {
+	if next.status == http.StatusSeeOther && strings.Contains(location, "?signed-in") {
 		next = v.get(next.header.Get("Location"))
 	}
 	return next
@@ -91,7 +100,7 @@ func (w *walk) setUp() {
 	form := []string{"name", "Olive Owner", "email", "olive@vendor.example", "username", "olive", "portal_name", "Northwind Desk", "support_email", ""}
 	w.want(200, w.post("/password/strength", append(form, "for", "setup", "password", ownersPassword, "confirm", ownersPassword)...))
 	w.want(422, w.post("/setup", append(form, "password", weakOne, "confirm", ownersPassword)...))
-	w.want(200, w.to("/account", w.post("/setup", append(form, "password", ownersPassword, "confirm", ownersPassword)...)))
+	w.want(200, w.to("/account/totp", w.post("/setup", append(form, "password", ownersPassword, "confirm", ownersPassword)...)))
 }
 
 func (w *walk) profile() {
@@ -103,8 +112,8 @@ func (w *walk) changeEmail() {
 	w.p.Clock.Advance(11 * time.Minute)
 	owed := w.to("/reauthenticate", w.post("/account/email", "email", "olive2@vendor.example", "password", changed1, "current_password", changed2))
 	w.want(200, owed)
-	w.want(422, w.post("/reauthenticate", "next", "/account/email", "password", weakOne))
-	w.want(200, w.to("/account/email", w.post("/reauthenticate", "next", "/account/email", "password", ownersPassword)))
+	w.want(422, w.post("/reauthenticate", "next", "/account/email", "password", weakOne, "code", weakOne))
+	w.want(200, w.to("/account/email", w.post("/reauthenticate", "next", "/account/email", "password", ownersPassword, "code", w.code())))
 	w.want(200, w.to("/account/security", w.post("/account/email", "email", "olive1@vendor.example")))
 	w.want(200, w.to("/account/security", w.post("/account/email/cancel")))
 	w.want(200, w.to("/account/security", w.post("/account/email", "email", "olive2@vendor.example")))
@@ -129,8 +138,75 @@ func (w *walk) signOutAndIn() {
 	w.want(200, w.to("/sign-in", w.post("/sign-out")))
 	w.want(422, w.post("/sign-in", "login", "olive2", "password", ownersPassword, "next", "/account/security"))
 	w.want(422, w.post("/sign-in", "login", weakOne, "password", "")) // typed into the wrong field
-	w.want(200, w.to("/account/security", w.post("/sign-in", "login", "olive2", "password", changed1, "next", "/account/security")))
-	w.want(200, goOn(w.second, "/account", w.second.post("/sign-in", "login", "olive2@vendor.example", "password", changed1)))
+	w.want(200, goOn(w.visitor, "/sign-in/verify", w.post("/sign-in", "login", "olive2", "password", changed1, "next", "/account/security")))
+	w.want(200, w.to("/account/security", w.post("/sign-in/verify", "code", w.code(), "next", "/account/security")))
+	w.want(200, goOn(w.second, "/sign-in/verify", w.second.post("/sign-in", "login", "olive2@vendor.example", "password", changed1)))
+	w.want(200, goOn(w.second, "/account", w.second.post("/sign-in/verify", "code", w.code())))
+}
+
+// code is the next code of Olive's authenticator.
+func (w *walk) code() string {
+	w.t.Helper()
+	code := nextCode(w.t, w.p, w.secret)
+	w.typed["the code "+code] = code
+	return code
+}
+
+// enrol adds an authenticator, or another one.
+func (w *walk) enrol(when string) {
+	w.t.Helper()
+	page := w.get("/account/totp")
+	w.want(200, page)
+	w.secret = shownSecret(w.t, page.body)
+	w.shown["the secret "+when] = w.secret.Text()
+	w.raw = append(w.raw, string(w.secret))
+	w.shown["the secret in groups "+when] = marked(w.t, page.body, "data-totp-secret")[0]
+	w.want(422, w.post("/account/totp", "code", weakOne))
+	w.keepCodes(when, w.post("/account/totp", "code", w.code()))
+}
+
+func (w *walk) keepCodes(when string, e exchange) {
+	w.t.Helper()
+	w.want(200, e)
+	for i, code := range shownCodes(w.t, e.body) {
+		w.shown[fmt.Sprintf("recovery code %d %s", i, when)] = code
+		w.shown[fmt.Sprintf("recovery code %d %s, without dashes", i, when)] = strings.ReplaceAll(code, "-", "")
+	}
+}
+
+func (w *walk) secondFactor() {
+	w.keepCodes("made anew", w.post("/account/recovery-codes"))
+	w.want(200, w.to("/sign-in", w.post("/sign-out")))
+	w.want(200, w.to("/sign-in/verify", w.post("/sign-in", "login", "olive2", "password", changed1)))
+	w.want(422, w.post("/sign-in/verify", "code", weakOne))
+	w.want(200, w.to("/account", w.post("/sign-in/verify", "code", w.shown["recovery code 3 made anew"], "trust_device", "true")))
+	w.want(200, w.get("/account/activity"))
+	w.want(422, w.post("/account/totp/remove", "code", weakOne))
+	w.want(303, w.to("/account/security", w.post("/account/totp/remove", "code", w.shown["recovery code 4 made anew, without dashes"])))
+	w.enrol("after the removal")
+	w.want(200, w.to("/account/security", w.post("/account/sessions/end-others")))
+	w.want(200, w.to("/sign-in", w.post("/sign-out")))
+}
+
+// administration makes a user, helps them, and deletes them; and makes a role.
+func (w *walk) administration() {
+	w.want(200, w.to("/sign-in/verify", w.post("/sign-in", "login", "olive2", "password", changed2)))
+	w.want(200, w.to("/account", w.post("/sign-in/verify", "code", w.code())))
+	w.want(422, w.post("/admin/users", "name", "", "email", "carl@acme.example", "password", changed1))
+	location := w.want(303, w.post("/admin/users", "name", "Carl Customer", "email", "carl@acme.example", "role", "customer", "password", changed1))
+	w.want(200, w.get(location))
+	link := pathOf(w.mail("You are invited").Link(w.t, "/invitation/"))
+	w.want(200, w.to(location, w.post(location, "name", "Carl Changed", "password", changed1)))
+	w.want(200, w.to(location, w.post(location+"/resend-invitation")))
+	w.mails = append(w.mails, w.p.Mails(w.t)...)
+	w.want(200, w.get("/admin/users?q=carl"))
+	w.p.Clock.Advance(11 * time.Minute)
+	w.want(200, w.to("/reauthenticate", w.post(location+"/delete", "email", "carl@acme.example", "reason", "left", "password", changed1)))
+	w.want(422, w.post("/reauthenticate", "next", location+"/delete", "password", changed2, "code", weakOne))
+	w.want(200, w.to(location+"/delete", w.post("/reauthenticate", "next", location+"/delete", "password", changed2, "code", w.code())))
+	w.want(200, w.to("/admin/roles", w.post("/admin/roles", "name", "Readers", "scope", "everybody", "permissions", "users.view")))
+	w.want(200, w.to("/admin/users", w.post(location+"/delete", "email", "carl@acme.example", "reason", "left")))
+	w.want(410, w.to("/invitation", w.get(link)))
 	w.want(200, w.to("/sign-in", w.post("/sign-out")))
 }
 
@@ -160,7 +236,8 @@ func (w *walk) invitation() {
 }
 
 func (w *walk) notMe() {
-	w.want(200, w.to("/account", w.post("/sign-in", "login", "olive2", "password", changed2)))
+	w.want(200, w.to("/sign-in/verify", w.post("/sign-in", "login", "olive2", "password", changed2)))
+	w.want(200, w.to("/account", w.post("/sign-in/verify", "code", w.code())))
 	link := pathOf(w.mail("Your password was changed").Link(w.t, "/not-me/"))
 	w.want(200, w.to("/not-me", w.get(link)))
 	w.want(200, w.post("/not-me"))
