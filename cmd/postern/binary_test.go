@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -22,6 +20,7 @@ import (
 	"postern/db/dbtest"
 	"postern/internal/mail/mailtest"
 	"postern/internal/portaltest"
+	"postern/internal/totp"
 )
 
 func TestMain(m *testing.M) {
@@ -56,25 +55,6 @@ func built(t *testing.T) string {
 	return path
 }
 
-// freeAddress finds an address that nothing listens on, below the ports that outgoing
-// connections take, so that it is still free after a restart.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		address := fmt.Sprintf("127.0.0.1:%d", 15000+rand.IntN(17000))
-		listener, err := net.Listen("tcp", address)
-		if err != nil {
-			continue
-		}
-		if err := listener.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return address
-	}
-	t.Fatal("no port is free")
-	return ""
-}
-
 // installation is a portal that the built program serves, with a mail server.
 type installation struct {
 	*console
@@ -86,7 +66,7 @@ type installation struct {
 func newInstallation(t *testing.T, database string) *installation {
 	t.Helper()
 	i := &installation{console: newConsole(t), sink: mailtest.New(t, mailtest.Options{})}
-	address := freeAddress(t)
+	address := portaltest.FreeAddress(t)
 	i.url = "http://" + address
 	for name, value := range map[string]string{"LISTEN": address, "URL": i.url, "DATABASE": database, "TRUSTED_PROXIES": "127.0.0.1/32",
 		"SMTP": "smtp://" + i.sink.Addr + "?tls=none"} {
@@ -279,8 +259,8 @@ var setupLine = regexp.MustCompile(`(?m)^https?://\S+/setup/[A-Za-z0-9_-]{43}$`)
 // setupLinks are the set-up links that were printed, each on a line of its own.
 func (p *process) setupLinks() []string { return setupLine.FindAllString(p.out.String(), -1) }
 
-// setUp makes the first owner with the printed link.
-func (p *process) setUp(b *portaltest.Browser, email string) {
+// setUp makes the first owner with the printed link, who enrols an authenticator.
+func (p *process) setUp(b *portaltest.Browser, email string) (phone *portaltest.Phone, codes []string) {
 	p.t.Helper()
 	links := p.setupLinks()
 	if len(links) != 1 {
@@ -288,7 +268,38 @@ func (p *process) setUp(b *portaltest.Browser, email string) {
 	}
 	b.Get(links[0]).WantTo("/setup")
 	b.Post("/setup", "name", "Olga Owner", "email", email, "username", "olga", "password", portaltest.Password,
-		"confirm", portaltest.Password, "portal_name", "Northwind Desk").Want(http.StatusSeeOther)
+		"confirm", portaltest.Password, "portal_name", "Northwind Desk").WantTo("/account/totp")
+	return p.enrol(b)
+}
+
+var (
+	shownSecret = regexp.MustCompile(`<code[^>]*data-totp-secret[^>]*>([A-Z2-7 ]+)</code>`)
+	shownCode   = regexp.MustCompile(`<code[^>]*data-recovery-code[^>]*>([a-z2-7-]+)</code>`)
+)
+
+// enrol scans the secret that the page shows and confirms it.
+func (p *process) enrol(b *portaltest.Browser) (phone *portaltest.Phone, codes []string) {
+	p.t.Helper()
+	match := shownSecret.FindStringSubmatch(b.Get("/account/totp").Want(http.StatusOK).Body)
+	if match == nil {
+		p.t.Fatal("no secret is shown")
+	}
+	secret, err := totp.ParseSecret(match[1])
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	phone = &portaltest.Phone{Secret: secret}
+	for _, found := range shownCode.FindAllStringSubmatch(b.Post("/account/totp", "code", phone.Code(p.t)).Want(http.StatusOK).Body, -1) {
+		codes = append(codes, found[1])
+	}
+	return phone, codes
+}
+
+// signIn signs somebody with an authenticator in.
+func (p *process) signIn(b *portaltest.Browser, login, password string, phone *portaltest.Phone) {
+	p.t.Helper()
+	b.Post("/sign-in", "login", login, "password", password).WantTo("/sign-in/verify")
+	b.Follow(b.Post("/sign-in/verify", "code", phone.Code(p.t)).WantTo("/account")).Want(http.StatusOK)
 }
 
 // mail waits for a mail to that address with that subject.

@@ -5,6 +5,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"postern/internal/portaltest"
 )
 
 const (
@@ -23,8 +25,8 @@ func bothWays(t *testing.T, flow func(t *testing.T, l look)) {
 	})
 }
 
-// setUp makes the first owner in the browser.
-func (r *running) setUp(w *window) {
+// setUp makes the first owner in the browser, who must enrol an authenticator at once.
+func (r *running) setUp(w *window) *portaltest.Phone {
 	r.t.Helper()
 	w.visit(r.setup)
 	w.at("/setup")
@@ -35,8 +37,15 @@ func (r *running) setUp(w *window) {
 	w.fill("password", firstPassword)
 	w.fill("confirm", firstPassword)
 	w.press("button.primary")
-	w.at("/account")
-	w.sees("Your portal is set up.", "Hello Olga Owner")
+	w.at("/account/totp")
+	w.sees("Your portal is set up.", "Add an authenticator")
+	w.visit(r.url + "/account") // there is nowhere else to go
+	w.at("/account/totp")
+	a, _ := w.enrol()
+	w.press("a.primary")
+	w.at("/account/security")
+	w.sees("Olga Owner", "10 codes left")
+	return a
 }
 
 // customer makes a customer by command.
@@ -62,12 +71,12 @@ func TestAFirstOwnerSetsThePortalUpAndSignsInAgain(t *testing.T) {
 		r := start(t)
 		w := open(t, l)
 		w.expect("410")
-		r.setUp(w)
+		phone := r.setUp(w)
 		w.click("details.menu > summary")
 		w.press(".menu-items button")
 		w.at("/sign-in")
 		w.sees("You are signed out.")
-		w.signIn(r.url, "OLGA@acme.example", firstPassword)
+		w.signInWithCode(r.url, "OLGA@acme.example", firstPassword, phone.Code(t))
 
 		w.expect("404")
 		w.visit(r.setup)

@@ -2,9 +2,12 @@ package main_test
 
 import (
 	"database/sql"
+	"encoding/json"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/page"
 	_ "modernc.org/sqlite"
@@ -14,7 +17,12 @@ var loaded = page.LoadEventFired
 
 // staleProof makes every proof of identity older than it is, since the program has the
 // machine's clock.
-func (r *running) staleProof() {
+func (r *running) staleProof() { r.setProof(1) } // 0 would say that there was none
+
+// freshProof makes every proof of identity fresh.
+func (r *running) freshProof() { r.setProof(time.Now().UnixMilli()) }
+
+func (r *running) setProof(at int64) {
 	r.t.Helper()
 	data := ""
 	for _, variable := range r.env {
@@ -27,7 +35,7 @@ func (r *running) staleProof() {
 		r.t.Fatal(err)
 	}
 	defer database.Close()
-	if _, err := database.Exec(`UPDATE session SET proven_at = 0`); err != nil {
+	if _, err := database.Exec(`UPDATE session SET proven_at = $1`, at); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -45,12 +53,15 @@ var looks = map[string]look{
 func TestEveryPageCanBeUsedByEverybody(t *testing.T) {
 	for name, l := range looks {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			r := start(t)
 			w := open(t, l)
 			w.expect("422", "410", "404", "421")
 			r.signedOutPages(w)
 			r.linkPages(w)
 			r.accountPages(w)
+			r.secondFactorPages(l)
+			r.staffPages(l)
 		})
 	}
 }
@@ -161,4 +172,87 @@ func (r *running) accountPages(w *window) {
 	r.command("", "settings", "set", "password.change_enabled", "false")
 	w.waits(r.url+"/account/security", "Passwords are not changed here.")
 	w.accessible("password-change-off")
+}
+
+// secondFactorPages are what somebody with an authenticator meets.
+func (r *running) secondFactorPages(l look) {
+	r.command(firstPassword+"\n", "user", "create", "--email", "tom@borealis.example", "--name", "Tom", "--password-stdin")
+	w := open(r.t, l)
+	w.expect("422")
+	w.signIn(r.url, "tom@borealis.example", firstPassword)
+	w.visit(r.url + "/account/totp")
+	w.accessible("enrolment")
+	w.fill("code", "000000")
+	w.click("main form button.primary")
+	w.sees("This code is not right")
+	w.accessible("enrolment-wrong")
+	phone, _ := w.enrol()
+	w.accessible("recovery-codes")
+	for _, path := range []string{"/account/security", "/account/totp/remove", "/account/recovery-codes", "/account/sessions/end-others",
+		"/account/activity", "/reauthenticate"} {
+		w.visit(r.url + path)
+		w.accessible(strings.Trim(path, "/") + "-with-authenticator")
+	}
+	w.click("details.menu > summary")
+	w.press(".menu-items button")
+	w.fill("login", "tom@borealis.example")
+	w.fill("password", firstPassword)
+	w.press("button.primary")
+	w.accessible("verify")
+	w.fill("code", "000000")
+	w.press("button.primary")
+	w.click("details > summary")
+	w.accessible("verify-wrong-with-help")
+	w.fill("code", phone.Code(r.t))
+	w.click(`[name="trust_device"]`)
+	w.press("button.primary")
+	w.visit(r.url + "/account/security")
+	w.sees("Trusted browsers")
+	w.accessible("security-with-trusted-browser")
+}
+
+// staffPages are those of the administration, as the owner sees them, and two as the
+// administrator of a customer does.
+func (r *running) staffPages(l look) {
+	w, _ := r.staff(l, "nora@vendor.example", "Nora Owner", "owner")
+	w.expect("422", "404")
+	ann, shut := r.id("ann@borealis.example"), r.id("tom@borealis.example")
+	w.visit(r.mail("tom@borealis.example", "Your second factor was changed", 1).Link(w.t, "/not-me/"))
+	w.press("button.danger")
+	for _, path := range []string{"/admin", "/admin/users", "/admin/users?q=nobody-like-that", "/admin/users/new", "/admin/users/" + ann,
+		"/admin/users/" + shut, "/admin/users/" + ann + "/deactivate", "/admin/users/" + ann + "/delete", "/admin/organizations",
+		"/admin/organizations?q=none-like-that", "/admin/organizations/new", "/admin/organizations/1", "/admin/organizations/1/deactivate",
+		"/admin/roles", "/admin/roles/new", "/admin/roles/support", "/admin/settings", "/admin/mail", "/admin/mail?state=failed", "/admin/mail/1",
+		"/admin/mail/test", "/admin/audit", "/admin/audit?actor=nobody@vendor.example", "/admin/import"} {
+		w.visit(r.url + path)
+		w.accessible(strings.NewReplacer("/", "-", "?", "-", "=", "-").Replace(strings.Trim(path, "/")))
+	}
+	w.visit(r.url + "/admin/users/new")
+	w.fill("email", "nobody")
+	w.press("main form button.primary")
+	w.accessible("admin-users-new-wrong")
+	w.visit(r.url + "/admin/users/" + ann)
+	w.click("details.card > summary")
+	w.click(`a.button[href$="/delete"]`)
+	w.finds(".act form")
+	w.accessible("admin-user-open")
+
+	p, _ := r.staff(l, "petra@borealis.example", "Petra Admin", "portal_administrator", "--organization", "Borealis Ltd")
+	for _, path := range []string{"/admin", "/admin/users", "/admin/audit"} {
+		p.visit(r.url + path)
+		p.sees("Borealis Ltd only")
+		p.accessible("portal-administrator-" + strings.NewReplacer("/", "-").Replace(strings.Trim(path, "/")))
+	}
+}
+
+// id is the id of a user in addresses.
+func (r *running) id(email string) string {
+	r.t.Helper()
+	var user struct {
+		ID int64 `json:"id"`
+	}
+	if err := json.Unmarshal([]byte(r.command("", "user", "show", email)), &user); err != nil {
+		r.t.Fatal(err)
+	}
+	return strconv.FormatInt(user.ID, 10)
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +24,8 @@ import (
 
 	postern "postern/cmd/postern"
 	"postern/internal/mail/mailtest"
+
+	"postern/internal/portaltest"
 )
 
 // running is the program, serving.
@@ -43,14 +44,7 @@ func start(t *testing.T) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := portaltest.FreeAddress(t)
 	r := &running{url: "http://" + address, sink: mailtest.New(t, mailtest.Options{}), t: t}
 	r.env = []string{"POSTERN_LISTEN=" + address, "POSTERN_URL=" + r.url, "POSTERN_DATA=" + filepath.Join(t.TempDir(), "data"),
 		"POSTERN_SMTP=smtp://" + r.sink.Addr + "?tls=none", "POSTERN_MAIL_FROM=Acme Portal <portal@acme.example>"}

@@ -170,6 +170,7 @@ func (d *doctor) database(ctx context.Context, acceptClock bool) {
 	d.clock(ctx, database, acceptClock)
 	d.address(ctx, database)
 	d.mailQueue(ctx, database)
+	d.trail(ctx, database)
 }
 
 func (d *doctor) key(ctx context.Context, database *db.DB) {
@@ -229,6 +230,23 @@ func (d *doctor) mailQueue(ctx context.Context, database *db.DB) {
 		result = warning
 	}
 	d.note("mail queue", result, fmt.Sprintf("%d waiting, %d refused for good", waiting, failed))
+}
+
+// trail checks the chain over the audit trail.
+func (d *doctor) trail(ctx context.Context, database *db.DB) {
+	key, err := seal.Load(d.cfg.KeyFile)
+	if err != nil {
+		return // it is told already
+	}
+	report, kept, err := checkTrail(ctx, d.cfg, database, key)
+	switch {
+	case err != nil:
+		d.note("audit trail", broken, err.Error())
+	case kept.Empty() && report.Checked > 0:
+		d.note("audit trail", warning, trailText(report)+"; there is no "+headPath(d.cfg)+", so a cut end would not show")
+	default:
+		d.note("audit trail", fine, trailText(report))
+	}
 }
 
 // smtp goes through the dialogue with the mail server up to where a mail would follow.

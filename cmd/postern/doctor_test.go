@@ -61,7 +61,7 @@ func TestDoctorIsContentWithASoundPortal(t *testing.T) {
 				t.Errorf("%s: %s %s", f.Check, f.Result, f.Detail)
 			}
 		}
-		for _, check := range []string{"configuration", "files", "database", "key", "clock", "address", "proxy", "mail queue", "mail server"} {
+		for _, check := range []string{"configuration", "files", "database", "key", "clock", "address", "proxy", "mail queue", "audit trail", "mail server"} {
 			if !found(all, check, fine, "") {
 				t.Errorf("it does not look at the %s: %v", check, all)
 			}

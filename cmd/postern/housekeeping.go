@@ -47,6 +47,11 @@ func (p *portal) tidy(ctx context.Context, purge bool) (off time.Duration, err e
 			err = fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
 		}
 	}()
+	if purge {
+		if err := p.directory.TidyImport(ctx); err != nil {
+			return 0, err
+		}
+	}
 	off, err = p.db.CheckClock(ctx)
 	if err != nil || off != 0 || !purge {
 		return off, err
@@ -55,7 +60,16 @@ func (p *portal) tidy(ctx context.Context, purge bool) (off time.Duration, err e
 	if err != nil {
 		return off, err
 	}
-	return off, p.db.Purge(ctx, time.Duration(current.RetentionMailDays)*24*time.Hour)
+	return off, errors.Join(p.db.Purge(ctx, time.Duration(current.RetentionMailDays)*24*time.Hour), p.trimTrail(ctx, current.RetentionAuditDays))
+}
+
+// trimTrail removes events that are older than so many days; 0 keeps all. It goes by whole
+// days, so that what it leaves behind to tell of it is one event a day.
+func (p *portal) trimTrail(ctx context.Context, days int) error {
+	if days == 0 {
+		return nil
+	}
+	return p.trail().Trim(ctx, p.db, db.TimeOf(p.db.Now().Time().Truncate(24*time.Hour).AddDate(0, 0, -days)))
 }
 
 // readiness answers whether the program can serve.

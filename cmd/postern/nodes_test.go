@@ -29,7 +29,7 @@ func nodes(t *testing.T) (i *installation, first, second *process) {
 	t.Helper()
 	i = newInstallation(t, dbtest.NewPostgreSQL(t))
 	first = i.serve()
-	address := freeAddress(t)
+	address := portaltest.FreeAddress(t)
 	second = i.launch([]string{"serve"}, "POSTERN_LISTEN="+address, "POSTERN_DATA="+filepath.Join(t.TempDir(), "second"),
 		"POSTERN_KEY_FILE="+filepath.Join(i.data(), "postern.key"))
 	second.url = "http://" + address

@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 
 	"postern/db"
+	"postern/internal/directory"
 )
 
 type organizationCommand struct {
@@ -27,7 +28,7 @@ func (c organizationCreate) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	id, err := portal.directory.CreateOrganization(ctx, operator, c.Name)
+	id, err := portal.directory.CreateOrganization(ctx, operator, directory.NewOrganization{Name: c.Name})
 	return errors.Join(p.say(err, fmt.Sprintf("Created %s with the id %d", c.Name, id)), portal.close())
 }
 
@@ -48,9 +49,12 @@ func (a nameArgument) setActive(ctx context.Context, p *program, active bool, do
 	if err != nil {
 		return err
 	}
-	err = portal.directory.SetOrganizationActive(ctx, operator, a.Name, active)
+	organization, err := portal.db.Reader().OrganizationByName(ctx, db.FoldName(a.Name))
 	if errors.Is(err, db.ErrNotFound) {
 		err = fmt.Errorf("there is no organization named %s: see postern organization list", a.Name)
+	}
+	if err == nil {
+		err = portal.directory.SetOrganizationActive(ctx, operator, organization.ID, active)
 	}
 	return errors.Join(p.say(err, done), portal.close())
 }

@@ -103,7 +103,7 @@ func assemble(cfg config.Config, d *db.DB, key seal.Key, log *slog.Logger, unloc
 	limits := throttle.New(key.Derive("throttle"))
 	processors := runtime.GOMAXPROCS(0)
 	accounts := &account.Service{
-		DB: d, Settings: store, Throttle: limits, Host: cfg.URL.Hostname(), Log: log, MailQueued: func() {},
+		DB: d, Settings: store, Throttle: limits, Key: key, Host: cfg.URL.Hostname(), Log: log, MailQueued: func() {},
 		Hasher: password.NewHasher(password.NewGate(processors, memoryLimit())),
 		Judge:  password.NewJudge(processors, password.Breaches{File: cfg.BreachFile, Log: log}),
 	}

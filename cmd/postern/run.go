@@ -25,6 +25,8 @@ type commands struct {
 	User         userCommands        `cmd:"" help:"Look after users."`
 	Organization organizationCommand `cmd:"" help:"Look after organizations."`
 	Settings     settingsCommands    `cmd:"" help:"Show and change the settings."`
+	Audit        auditCommands       `cmd:"" help:"Check and export the audit trail."`
+	Import       importCommand       `cmd:"" help:"Make users and organizations from a CSV file, all or nothing."`
 	Doctor       doctorCommand       `cmd:"" help:"Check the address, the clock, the database, the key, file modes and the mail server."`
 	Migrate      migrateCommand      `cmd:"" help:"Bring the database up to date."`
 	Version      versionCommand      `cmd:"" help:"Say which version this is."`
@@ -101,11 +103,16 @@ func explained(err error) error {
 	if !ok {
 		return err
 	}
-	lines := make([]string, len(refused.Fields))
-	for i, field := range refused.Fields {
-		lines[i] = field.Name + ": " + views.ProblemText(string(field.Problem), field.Name, field.Limit, field.Choices)
+	return errors.New(strings.Join(problemLines(refused.Fields), "\n"))
+}
+
+// problemLines puts what is wrong into words.
+func problemLines(fields []input.Field) []string {
+	lines := make([]string, len(fields))
+	for i, field := range fields {
+		lines[i] = views.FieldText(field.Name, string(field.Problem), field.Limit, field.Choices)
 	}
-	return errors.New(strings.Join(lines, "\n"))
+	return lines
 }
 
 // logger writes to standard error, as text for people or as JSON for programs.

@@ -51,7 +51,7 @@ func (p *portal) serve(ctx context.Context, out *program) error {
 	measured := newMetrics(p.db)
 	server := &handlers.Server{
 		Config: handlers.Config{URL: p.cfg.URL, Secure: p.cfg.Secure(), TrustedProxies: p.cfg.TrustedProxies, MailFrom: p.cfg.MailFrom},
-		DB:     p.db, Account: p.account, Settings: p.settings, LocalMail: local, Log: p.log, Ready: ready.check, Observe: measured.observe,
+		DB:     p.db, Account: p.account, Directory: p.directory, Settings: p.settings, Mail: worker, LocalMail: local, Log: p.log, Ready: ready.check, Observe: measured.observe,
 		Sessions:    session.NewManager(p.db, p.settings.SessionLimits, p.log, p.cfg.Secure()),
 		OnForwarder: func(peer netip.Addr) { p.noteForwarder(peer) },
 	}
@@ -77,6 +77,8 @@ func (p *portal) serve(ctx context.Context, out *program) error {
 	tasks.Go(func() { worker.Run(background) })
 	tasks.Go(func() { p.housekeeping(background, ready) })
 	measured.serve(background, metricsListener, &tasks)
+	stopSealing := p.startSealing(ctx)
+	defer stopSealing() // after all that there is to seal
 
 	web := newServer(server.Handler(), p.log)
 	failed := make(chan error, 1)
@@ -95,7 +97,9 @@ func (p *portal) serve(ctx context.Context, out *program) error {
 	}
 	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
-	err = web.Shutdown(shutdown)
+	if err = web.Shutdown(shutdown); err != nil {
+		err = errors.Join(err, web.Close()) // a download that takes too long is cut
+	}
 	stopBackground()
 	if !finished(shutdown, &tasks) {
 		p.log.Warn("a mail was still being sent: it goes out again at the next start")

@@ -418,7 +418,7 @@ func TestAnOwnerMadeByCommandClosesTheSetUpOfARunningPortal(t *testing.T) {
 	i.create("own@acme.example", "--role", "owner")
 	b.Get("/setup").Want(http.StatusNotFound)
 	b.Get(link).Want(http.StatusNotFound)
-	b.SignIn("own@acme.example", portaltest.Password)
+	b.Post("/sign-in", "login", "own@acme.example", "password", portaltest.Password).WantTo("/account")
 }
 
 // I16
@@ -443,7 +443,7 @@ func TestOfFourFirstStartsAtOnceOneServes(t *testing.T) {
 	i := newInstallation(t, "")
 	var starts []*process
 	for range 4 {
-		address := freeAddress(t)
+		address := portaltest.FreeAddress(t)
 		p := i.launch([]string{"serve"}, "POSTERN_LISTEN="+address, "POSTERN_URL=http://"+address)
 		p.url = "http://" + address
 		starts = append(starts, p)

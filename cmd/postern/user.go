@@ -22,6 +22,7 @@ type userCommands struct {
 	Delete        userDelete        `cmd:"" help:"Delete a user; the audit trail keeps the id."`
 	SetRole       userSetRole       `cmd:"" name:"set-role" help:"Give a user another role."`
 	ResetPassword userResetPassword `cmd:"" name:"reset-password" help:"Print a one-time link with which the user chooses a new password."`
+	ResetTOTP     userResetTOTP     `cmd:"" name:"reset-totp" help:"Take a user's authenticator away, so that they can enrol another one."`
 }
 
 // emailArgument names a user.
@@ -100,7 +101,7 @@ type userJSON struct {
 }
 
 func asJSON(u db.User) userJSON {
-	return userJSON{ID: u.ID, Email: u.Email, Username: u.Username, Name: u.Name, Organization: u.Organization, Role: u.Role.ID, Status: u.Status()}
+	return userJSON{ID: u.ID, Email: u.Email, Username: u.Username, Name: u.Name, Organization: u.Organization, Role: u.Role.ID, Status: u.Status(), TOTP: u.SecondFactor}
 }
 
 func (p *program) printJSON(value any) error {
@@ -164,7 +165,7 @@ type userActivate struct{ emailArgument }
 
 func (c userActivate) Run(ctx context.Context, p *program) error {
 	return c.act(ctx, p, func(portal *portal, u db.User) error {
-		return p.say(portal.directory.Activate(ctx, operator, u.ID), u.Email+" is active.")
+		return p.say(portal.directory.Activate(ctx, operator, u.ID, ""), u.Email+" is active.")
 	})
 }
 
@@ -172,7 +173,7 @@ type userDeactivate struct{ emailArgument }
 
 func (c userDeactivate) Run(ctx context.Context, p *program) error {
 	return c.act(ctx, p, func(portal *portal, u db.User) error {
-		return p.say(portal.directory.Deactivate(ctx, operator, u.ID), u.Email+" is inactive and signed out.")
+		return p.say(portal.directory.Deactivate(ctx, operator, u.ID, ""), u.Email+" is inactive and signed out.")
 	})
 }
 
@@ -180,7 +181,7 @@ type userUnlock struct{ emailArgument }
 
 func (c userUnlock) Run(ctx context.Context, p *program) error {
 	return c.act(ctx, p, func(portal *portal, u db.User) error {
-		return p.say(portal.directory.Unlock(ctx, operator, u.ID), u.Email+" is unlocked. Who has no password now asks for a reset link.")
+		return p.say(portal.directory.Unlock(ctx, operator, u.ID, ""), u.Email+" is unlocked. Who has no password now asks for a reset link.")
 	})
 }
 
@@ -188,7 +189,7 @@ type userDelete struct{ emailArgument }
 
 func (c userDelete) Run(ctx context.Context, p *program) error {
 	return c.act(ctx, p, func(portal *portal, u db.User) error {
-		return p.say(portal.directory.Delete(ctx, operator, u.ID), u.Email+" is deleted.")
+		return p.say(portal.directory.Delete(ctx, operator, u.ID, u.Email, ""), u.Email+" is deleted.")
 	})
 }
 
@@ -212,6 +213,18 @@ func (c userResetPassword) Run(ctx context.Context, p *program) error {
 			return errors.New("the user could not sign in with it: activate the user and the organization, or unlock the account, first")
 		}
 		return p.say(err, portal.cfg.URL.String()+"/reset-password/"+plain)
+	})
+}
+
+type userResetTOTP struct{ emailArgument }
+
+func (c userResetTOTP) Run(ctx context.Context, p *program) error {
+	return c.act(ctx, p, func(portal *portal, u db.User) error {
+		err := portal.directory.ResetTOTP(ctx, operator, u.ID, "")
+		if errors.Is(err, directory.ErrNoAuthenticator) {
+			return errors.New(u.Email + " has no authenticator")
+		}
+		return p.say(err, u.Email+" has no authenticator any more and is signed out everywhere.")
 	})
 }
 

@@ -23,11 +23,11 @@ func walk(i *installation, p *process) (secrets []string) {
 	t := i.t
 	t.Helper()
 	b := p.browser("192.0.2.1")
-	p.setUp(b, "own@acme.example")
-	secrets = append(secrets, portaltest.Token(p.setupLinks()[0]), portaltest.Password, b.Cookie("postern"), b.Cookie("postern-browser"))
+	phone, codes := p.setUp(b, "own@acme.example")
+	secrets = append(codes, phone.Secret.Text(), portaltest.Token(p.setupLinks()[0]), portaltest.Password, b.Cookie("postern"), b.Cookie("postern-browser"))
 	b.Get("/account").Want(http.StatusOK, "Olga Owner", "Northwind Desk")
 	b.Post("/sign-out").WantTo("/sign-in")
-	b.SignIn("olga", portaltest.Password)
+	p.signIn(b, "olga", portaltest.Password, phone)
 	secrets = append(secrets, b.Cookie("postern"))
 
 	lost := p.browser("192.0.2.2")
@@ -39,7 +39,7 @@ func walk(i *installation, p *process) (secrets []string) {
 	lost.Post("/password/strength", "password", "canary-looked-at", "confirm", "", "for", "link").Want(http.StatusOK)
 	lost.Post("/reset-password", "password", "canary-refused", "confirm", "canary-other").Want(http.StatusUnprocessableEntity)
 	lost.Post("/reset-password", "password", portaltest.Another, "confirm", portaltest.Another).WantTo("/sign-in")
-	lost.SignIn("own@acme.example", portaltest.Another)
+	p.signIn(lost, "own@acme.example", portaltest.Another, phone)
 	secrets = append(secrets, portaltest.Token(link), portaltest.Another, lost.Cookie("postern"))
 	notMe := i.mail("own@acme.example", "Your password was changed").Link(t, "/not-me/")
 	secrets = append(secrets, portaltest.Token(notMe), "canary")
@@ -67,7 +67,7 @@ func TestAWholeWalkLeavesNoSecretBehind(t *testing.T) {
 				database = dbtest.NewPostgreSQL(t)
 			}
 			i := newInstallation(t, database)
-			metrics := freeAddress(t)
+			metrics := portaltest.FreeAddress(t)
 			p := i.serve("POSTERN_METRICS_LISTEN="+metrics, "TZ=Asia/Tokyo")
 			secrets := walk(i, p)
 			counted := read(t, "http://"+metrics+"/metrics")
