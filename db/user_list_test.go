@@ -307,30 +307,37 @@ func wantErr(t *testing.T, when string, got, want error) {
 }
 
 // What a keystroke in the search of the user list costs: a page and the count.
+// populate makes users in two hundred organizations.
+func populate(b *testing.B, d *db.DB, users int) {
+	b.Helper()
+	ctx := context.Background()
+	first := []string{"Ann", "Jörg", "Zoë", "Mehmet", "Olga", "Li", "Priya", "Søren", "Tomás", "Ivana"}
+	last := []string{"Smith", "Müller", "Yılmaz", "Petrova", "Chen", "Nair", "Larsen", "García", "Horvat", "O'Neill", "Weiß"}
+	update(b, d, func(tx *db.Tx) error {
+		var organizations [200]int64
+		for i := range organizations {
+			name := fmt.Sprintf("Company %d", i)
+			var err error
+			if organizations[i], err = tx.AddOrganization(ctx, name, db.FoldName(name)); err != nil {
+				return err
+			}
+		}
+		for i := range users {
+			u := db.User{Email: fmt.Sprintf("person%d@company%d.example", i, i%200), Name: first[i%10] + " " + last[i%11], Username: fmt.Sprintf("person-%d", i),
+				TimeZone: "UTC", Role: db.Role{ID: "customer"}, OrganizationID: organizations[i%200], PasswordHash: "x", PasswordSetAt: 1}
+			if _, err := tx.AddUser(ctx, u); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 func BenchmarkUserSearch(b *testing.B) {
 	const users = 10_000
 	eachBench(b, func(b *testing.B, d *db.DB) {
 		ctx := context.Background()
-		first := []string{"Ann", "Jörg", "Zoë", "Mehmet", "Olga", "Li", "Priya", "Søren", "Tomás", "Ivana"}
-		last := []string{"Smith", "Müller", "Yılmaz", "Petrova", "Chen", "Nair", "Larsen", "García", "Horvat", "O'Neill", "Weiß"}
-		update(b, d, func(tx *db.Tx) error {
-			var organizations [200]int64
-			for i := range organizations {
-				name := fmt.Sprintf("Company %d", i)
-				var err error
-				if organizations[i], err = tx.AddOrganization(ctx, name, db.FoldName(name)); err != nil {
-					return err
-				}
-			}
-			for i := range users {
-				u := db.User{Email: fmt.Sprintf("person%d@company%d.example", i, i%200), Name: first[i%10] + " " + last[i%11], Username: fmt.Sprintf("person-%d", i),
-					TimeZone: "UTC", Role: db.Role{ID: "customer"}, OrganizationID: organizations[i%200], PasswordHash: "x", PasswordSetAt: 1}
-				if _, err := tx.AddUser(ctx, u); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		populate(b, d, users)
 		for _, c := range []struct {
 			name   string
 			filter db.UserFilter
@@ -355,6 +362,17 @@ func BenchmarkUserSearch(b *testing.B) {
 					}
 				}
 			})
+		}
+	})
+}
+
+func BenchmarkLonelyOrganizations(b *testing.B) {
+	eachBench(b, func(b *testing.B, d *db.DB) {
+		populate(b, d, 10_000)
+		for b.Loop() {
+			if _, none, _, err := d.Reader().LonelyOrganizations(context.Background(), 0, 3); err != nil || none != 200 {
+				b.Fatal(none, err)
+			}
 		}
 	})
 }

@@ -72,4 +72,7 @@ CREATE TABLE import_row (
 	user_id             {{int}}                 -- once the user is made
 ) {{strict}};
 
+-- Staff are few among many.
+CREATE INDEX user_account_role ON user_account (role);
+
 ALTER TABLE organization ADD COLUMN importing {{int}} NOT NULL DEFAULT 0;    -- 1: not there yet; 2: there, not recorded yet
