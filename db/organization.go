@@ -79,3 +79,15 @@ func (r Reader) ListOrganizations(ctx context.Context, search, after string, lim
 		return o, row.Scan(&o.ID, &o.Name, &o.ContactOwnerID, &o.Active, &o.CreatedAt, &o.Users, &o.Administrators)
 	})
 }
+
+// NamedOrganization is an organization to choose from.
+type NamedOrganization struct {
+	ID   int64
+	Name string
+}
+
+// OrganizationNames returns the first organizations in the order of their names.
+func (r Reader) OrganizationNames(ctx context.Context, limit int) ([]NamedOrganization, error) {
+	rows, err := r.q.QueryContext(ctx, `SELECT id, name FROM organization WHERE importing <> 1 ORDER BY name_folded LIMIT $1`, limit)
+	return collect(rows, err, func(row rowScanner) (o NamedOrganization, err error) { return o, row.Scan(&o.ID, &o.Name) })
+}

@@ -122,7 +122,7 @@ func (s *Server) roleOptions(q *request, none string) ([]views.Option, error) {
 const mostOptions = 1000
 
 func (s *Server) organizationOptions(q *request, none string) ([]views.Option, error) {
-	organizations, err := s.DB.Reader().ListOrganizations(q.Context(), "", "", mostOptions)
+	organizations, err := s.DB.Reader().OrganizationNames(q.Context(), mostOptions)
 	options := []views.Option{{Label: none}}
 	for _, o := range organizations {
 		options = append(options, views.Option{Value: strconv.FormatInt(o.ID, 10), Label: o.Name})
