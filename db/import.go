@@ -229,46 +229,46 @@ func (tx *Tx) ShowImport(ctx context.Context, invite bool, first, last int64) (u
 	return users, tx.one(ctx, `UPDATE import SET made_at = $1, invite = $2`, tx.Now, invite)
 }
 
-// AddImportEvents appends an event for each user made of the staged rows with that role,
-// after a line up to another; of those without a password alone, if so asked.
-func (tx *Tx) AddImportEvents(ctx context.Context, e Event, role string, onlyInvited bool, after, last int) error {
+// AddImportEvents appends an event for each user made of the staged rows with that role, up
+// to a line; of those without a password alone, if so asked.
+func (tx *Tx) AddImportEvents(ctx context.Context, e Event, role string, onlyInvited bool, last int) error {
 	_, err := tx.exec(ctx, `INSERT INTO audit_event (at, action, outcome, actor_kind, actor_id, user_id, organization_id,
 			detail, address, user_agent, request_id)
 		SELECT CAST($1 AS BIGINT), $2, $3, $4, NULLIF(CAST($5 AS BIGINT), 0), u.id, u.organization_id, $6, $7, $8, $9
 		FROM import_row r JOIN user_account u ON u.id = r.user_id
-		WHERE r.line > $10 AND r.line <= $11 AND r.role = $12 AND (CAST($13 AS BIGINT) = 0 OR r.password_hash = '') ORDER BY r.line`,
+		WHERE r.line <= $10 AND r.role = $11 AND (CAST($12 AS BIGINT) = 0 OR r.password_hash = '') ORDER BY r.line`,
 		tx.Now, e.Action, e.Outcome, e.Actor.Kind, e.Actor.UserID, e.Detail, e.Actor.Address, e.Actor.UserAgent, e.Actor.RequestID,
-		after, last, role, number(onlyInvited))
+		last, role, number(onlyInvited))
 	return err
 }
 
-// EnqueueInvitations puts the invitations of the staged rows without a password, after a
-// line up to another, into the outbox.
-func (tx *Tx) EnqueueInvitations(ctx context.Context, after, last int) error {
+// EnqueueInvitations puts the invitations of the staged rows without a password, up to a
+// line, into the outbox.
+func (tx *Tx) EnqueueInvitations(ctx context.Context, last int) error {
 	_, err := tx.exec(ctx, `INSERT INTO outbox (kind, user_id, recipient, data, state, attempts, due_at, created_at, finished_at, answer)
 		SELECT $1, u.id, u.email, '{}', 'queued', 0, CAST($2 AS BIGINT), CAST($2 AS BIGINT), 0, ''
 		FROM import_row r JOIN user_account u ON u.id = r.user_id
-		WHERE r.line > $3 AND r.line <= $4 AND r.password_hash = '' AND u.password_set_at = 0 AND u.deleted_at = 0 ORDER BY r.line`,
-		MessageInvitation, tx.Now, after, last)
+		WHERE r.line <= $3 AND r.password_hash = '' AND u.password_set_at = 0 AND u.deleted_at = 0 ORDER BY r.line`,
+		MessageInvitation, tx.Now, last)
 	return err
 }
 
-// StagedRoles returns the roles of the staged rows after a line up to another.
-func (r Reader) StagedRoles(ctx context.Context, after, last int) ([]string, error) {
-	rows, err := r.q.QueryContext(ctx, `SELECT DISTINCT role FROM import_row WHERE line > $1 AND line <= $2 ORDER BY role`, after, last)
+// StagedRoles returns the roles of the staged rows up to a line.
+func (r Reader) StagedRoles(ctx context.Context, last int) ([]string, error) {
+	rows, err := r.q.QueryContext(ctx, `SELECT DISTINCT role FROM import_row WHERE line <= $1 ORDER BY role`, last)
 	return collect(rows, err, func(row rowScanner) (role string, err error) { return role, row.Scan(&role) })
 }
 
-// DropRows forgets the staged rows after a line up to another.
-func (tx *Tx) DropRows(ctx context.Context, after, last int) error {
-	_, err := tx.exec(ctx, `DELETE FROM import_row WHERE line > $1 AND line <= $2`, after, last)
+// DropRows forgets the staged rows up to a line.
+func (tx *Tx) DropRows(ctx context.Context, last int) error {
+	_, err := tx.exec(ctx, `DELETE FROM import_row WHERE line <= $1`, last)
 	return err
 }
 
-// DropHiddenUsers takes back the users made of the staged rows after a line up to another.
-func (tx *Tx) DropHiddenUsers(ctx context.Context, after, last int) error {
+// DropHiddenUsers takes back the users made of the staged rows up to a line.
+func (tx *Tx) DropHiddenUsers(ctx context.Context, last int) error {
 	_, err := tx.exec(ctx, `DELETE FROM user_account WHERE deleted_at = $1 AND id IN
-		(SELECT user_id FROM import_row WHERE line > $2 AND line <= $3)`, beingImported, after, last)
+		(SELECT user_id FROM import_row WHERE line <= $2)`, beingImported, last)
 	return err
 }
 

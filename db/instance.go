@@ -38,12 +38,6 @@ func (tx *Tx) ClaimFact(ctx context.Context, name, value string) (bool, error) {
 	return n == 1, err
 }
 
-// DropFact forgets a fact, if it is known.
-func (tx *Tx) DropFact(ctx context.Context, name string) error {
-	_, err := tx.exec(ctx, `DELETE FROM instance WHERE name = $1`, name)
-	return err
-}
-
 func (r Reader) timeFact(ctx context.Context, name string) (Time, error) {
 	value, err := r.Fact(ctx, name)
 	if err != nil {

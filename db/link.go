@@ -74,11 +74,6 @@ func (tx *Tx) UseLink(ctx context.Context, id int64) error {
 		WHERE id = $2 AND used_at = 0 AND revoked_at = 0 AND expires_at > $1`, tx.Now, id)
 }
 
-// RevokeLink makes an open link dead.
-func (tx *Tx) RevokeLink(ctx context.Context, id int64) error {
-	return tx.one(ctx, `UPDATE link SET revoked_at = $1 WHERE id = $2 AND used_at = 0 AND revoked_at = 0`, tx.Now, id)
-}
-
 // RevokeLinks makes all open links of a user for that purpose dead, but the newest keep.
 func (tx *Tx) RevokeLinks(ctx context.Context, userID int64, purpose Purpose, keep int) error {
 	_, err := tx.exec(ctx, `UPDATE link SET revoked_at = $1

@@ -79,13 +79,14 @@ func TestAUsedOrRevokedLinkIsDead(t *testing.T) {
 		if err := useLink(t, d, used); err != nil {
 			t.Fatal(err)
 		}
-		update(t, d, func(tx *db.Tx) error { return tx.RevokeLink(t.Context(), revoked) })
+		revoke := func(tx *db.Tx) error { return tx.RevokeLinks(t.Context(), ann.ID, db.PurposeReset, 0) }
+		update(t, d, revoke)
 		usedAt, revokedAt := linkNamed(t, d, "used").UsedAt, linkNamed(t, d, "revoked").RevokedAt
 		clock.Advance(time.Minute)
+		update(t, d, revoke)
 		for name, id := range map[string]int64{"used": used, "revoked": revoked} {
 			for act, err := range map[string]error{
 				"used":    useLink(t, d, id),
-				"revoked": d.Update(t.Context(), func(tx *db.Tx) error { return tx.RevokeLink(t.Context(), id) }),
 				"counted": d.Update(t.Context(), func(tx *db.Tx) error { return second(tx.CountLinkFailure(t.Context(), id, 5)) }),
 			} {
 				if !errors.Is(err, db.ErrNotFound) {

@@ -218,16 +218,9 @@ func (r Reader) Message(ctx context.Context, id int64) (Message, error) {
 	return scanMessage(r.q.QueryRowContext(ctx, `SELECT `+messageColumns+` FROM outbox WHERE id = $1`, id))
 }
 
-// Messages returns the newest messages in that state (all of them when it is empty).
-func (r Reader) Messages(ctx context.Context, state MessageState, limit int) ([]Message, error) {
-	rows, err := r.q.QueryContext(ctx, `SELECT `+messageColumns+` FROM outbox
-		WHERE CAST($1 AS TEXT) = '' OR state = $1 ORDER BY id DESC LIMIT $2`, state, limit)
-	return collect(rows, err, scanMessage)
-}
-
-// MessagesBefore returns the newest messages in that state (all of them when it is empty)
-// that are older than the one given (0 for all).
-func (r Reader) MessagesBefore(ctx context.Context, state MessageState, olderThan int64, limit int) ([]Message, error) {
+// Messages returns the newest messages in that state (all of them when it is empty) that
+// are older than the one given (0 for all).
+func (r Reader) Messages(ctx context.Context, state MessageState, olderThan int64, limit int) ([]Message, error) {
 	rows, err := r.q.QueryContext(ctx, `SELECT `+messageColumns+` FROM outbox
 		WHERE (CAST($1 AS TEXT) = '' OR state = $1) AND (CAST($2 AS BIGINT) = 0 OR id < $2) ORDER BY id DESC LIMIT $3`, state, olderThan, limit)
 	return collect(rows, err, scanMessage)

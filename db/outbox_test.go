@@ -243,7 +243,7 @@ func TestAMessageThatCannotBeReadHidesNoOther(t *testing.T) {
 	each(t, func(t *testing.T, d *db.DB, _ *dbtest.Clock) {
 		bad, good := enqueue(t, d, "1"), enqueue(t, d, "2")
 		raw(t, d, `UPDATE outbox SET data = '{"email":' WHERE id = $1`, bad)
-		all, err := d.Reader().Messages(t.Context(), "", 10)
+		all, err := d.Reader().Messages(t.Context(), "", 0, 10)
 		if err != nil || len(all) != 2 || all[0].Unreadable || !all[1].Unreadable {
 			t.Errorf("listed %+v, %v", all, err)
 		}
@@ -288,7 +288,7 @@ func TestStaffSeeTheFateOfMail(t *testing.T) {
 		for state, want := range map[db.MessageState][]int64{"": {ids[2], ids[1], ids[0]}, db.MessageQueued: {ids[2], ids[1]},
 			db.MessageFailed: {ids[0]}, db.MessageSent: nil} {
 			var got []int64
-			messages, err := d.Reader().Messages(t.Context(), state, 10)
+			messages, err := d.Reader().Messages(t.Context(), state, 0, 10)
 			for _, m := range messages {
 				got = append(got, m.ID)
 			}
@@ -299,7 +299,7 @@ func TestStaffSeeTheFateOfMail(t *testing.T) {
 				t.Errorf("%q: counted %d, %v", state, n, err)
 			}
 		}
-		if newest, err := d.Reader().Messages(t.Context(), "", 1); err != nil || len(newest) != 1 || newest[0].ID != ids[2] {
+		if newest, err := d.Reader().Messages(t.Context(), "", 0, 1); err != nil || len(newest) != 1 || newest[0].ID != ids[2] {
 			t.Errorf("the newest are %v, %v", newest, err)
 		}
 	})

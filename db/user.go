@@ -271,9 +271,9 @@ func (tx *Tx) LockUser(ctx context.Context, userID, epoch int64) error {
 // EndAccess is the one place that says what dies when a credential, an address or a status
 // changes: every session but the one to keep (0 for none), every link but those that say
 // "this was not me", a waiting address, an authenticator that is not confirmed yet, and,
-// with the epoch, all trust in browsers. The
-// caller says which epoch its decision stands on; if another change came first, it is
-// ErrNotFound and nothing may happen. It returns the new epoch.
+// with the epoch, all trust in browsers. The caller says which epoch its decision stands
+// on; if another change came first, it is ErrNotFound and nothing may happen. It returns
+// the new epoch.
 func (tx *Tx) EndAccess(ctx context.Context, userID, epoch, keepSession int64) (int64, error) {
 	err := tx.one(ctx, `UPDATE user_account SET epoch = epoch + 1, epoch_at = $1, pending_email = ''
 		WHERE id = $2 AND epoch = $3 AND deleted_at = 0`, tx.Now, userID, epoch)

@@ -225,7 +225,6 @@ func TestWhatIsNotThereIsSaidSo(t *testing.T) {
 		"EndAccess":             func(tx *db.Tx) error { return second(tx.EndAccess(ctx, 99, 1, 0)) },
 		"EmptyUser":             func(tx *db.Tx) error { return tx.EmptyUser(ctx, 99) },
 		"UseLink":               func(tx *db.Tx) error { return tx.UseLink(ctx, 99) },
-		"RevokeLink":            func(tx *db.Tx) error { return tx.RevokeLink(ctx, 99) },
 		"CountLinkFailure":      func(tx *db.Tx) error { return second(tx.CountLinkFailure(ctx, 99, 5)) },
 		"RenewSession":          func(tx *db.Tx) error { return tx.RenewSession(ctx, 99, none, true) },
 		"ClaimMessage":          func(tx *db.Tx) error { return second(tx.ClaimMessage(ctx, time.Minute)) },

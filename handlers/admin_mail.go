@@ -30,7 +30,7 @@ func (s *Server) showMails(q *request) error {
 	if !slices.Contains(mailStates, state) {
 		return errBadForm
 	}
-	mails, err := s.DB.Reader().MessagesBefore(q.Context(), state, q.number("after"), listPage+1)
+	mails, err := s.DB.Reader().Messages(q.Context(), state, q.number("after"), listPage+1)
 	if err != nil {
 		return err
 	}

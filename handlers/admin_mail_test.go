@@ -39,7 +39,7 @@ func refuse(p *portaltest.Portal, address string, with error) {
 // newest returns the newest mail of that kind in the outbox.
 func newest(t testing.TB, p *portaltest.Portal, kind db.MessageKind) db.Message {
 	t.Helper()
-	all, err := p.DB.Reader().Messages(t.Context(), "", 100)
+	all, err := p.DB.Reader().Messages(t.Context(), "", 0, 100)
 	if err != nil {
 		t.Fatal(err)
 	}

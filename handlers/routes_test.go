@@ -436,7 +436,7 @@ func (v *tour) mail(t *testing.T) int64 {
 		t.Fatal(err)
 	}
 	v.p.Mails(t)
-	newest, err := v.p.DB.Reader().Messages(t.Context(), db.MessageSent, 1)
+	newest, err := v.p.DB.Reader().Messages(t.Context(), db.MessageSent, 0, 1)
 	if err != nil || len(newest) != 1 {
 		t.Fatal(newest, err)
 	}

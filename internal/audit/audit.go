@@ -99,7 +99,7 @@ func RecordImported(ctx context.Context, tx *db.Tx, e Event, role string, onlyIn
 	if err != nil {
 		return err
 	}
-	return tx.AddImportEvents(ctx, written, role, onlyInvited, 0, last)
+	return tx.AddImportEvents(ctx, written, role, onlyInvited, last)
 }
 
 // written is the event as the trail keeps it.

@@ -59,10 +59,10 @@ func (s *Service) takeBackImport(ctx context.Context) error {
 			break
 		}
 		if err := s.importBatch(ctx, func(tx *db.Tx) error {
-			if err := tx.DropHiddenUsers(ctx, 0, last); err != nil {
+			if err := tx.DropHiddenUsers(ctx, last); err != nil {
 				return err
 			}
-			return tx.DropRows(ctx, 0, last)
+			return tx.DropRows(ctx, last)
 		}); err != nil {
 			return err
 		}
@@ -126,7 +126,7 @@ func (s *Service) recordOrganizations(ctx context.Context, left db.Import) error
 
 // recordRows writes the events and invitations of the rows up to a line.
 func recordRows(ctx context.Context, tx *db.Tx, left db.Import, last int) error {
-	roles, err := tx.StagedRoles(ctx, 0, last)
+	roles, err := tx.StagedRoles(ctx, last)
 	if err != nil {
 		return err
 	}
@@ -144,9 +144,9 @@ func recordRows(ctx context.Context, tx *db.Tx, left db.Import, last int) error 
 		}
 	}
 	if left.Invite {
-		if err := tx.EnqueueInvitations(ctx, 0, last); err != nil {
+		if err := tx.EnqueueInvitations(ctx, last); err != nil {
 			return err
 		}
 	}
-	return tx.DropRows(ctx, 0, last)
+	return tx.DropRows(ctx, last)
 }

@@ -275,13 +275,13 @@ func TestStaffDoWhatTheirRoleSaysAndNothingElse(t *testing.T) {
 // wantDone does it, and fails the test unless it is mailed and recorded, once.
 func (w *world) wantDone(t *testing.T, what string, actor db.Actor, deed deed, u db.User) {
 	t.Helper()
-	newest, err := w.d.Reader().Messages(t.Context(), "", 1)
+	newest, err := w.d.Reader().Messages(t.Context(), "", 0, 1)
 	must(t, err)
 	if err := deed.do(t.Context(), w.s, actor, u); err != nil {
 		t.Errorf("%s: %v", what, err)
 		return
 	}
-	messages, err := w.d.Reader().Messages(t.Context(), "", 10)
+	messages, err := w.d.Reader().Messages(t.Context(), "", 0, 10)
 	must(t, err)
 	var mails []db.MessageKind
 	for _, m := range slices.Backward(messages) {

@@ -189,7 +189,7 @@ func (o *office) ann(t *testing.T) db.User {
 func (o *office) enqueue(t *testing.T, m db.Message) int64 {
 	t.Helper()
 	o.update(t, func(tx *db.Tx) error { return tx.Enqueue(t.Context(), m) })
-	newest, err := o.db.Reader().Messages(t.Context(), "", 1)
+	newest, err := o.db.Reader().Messages(t.Context(), "", 0, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
