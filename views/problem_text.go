@@ -73,8 +73,6 @@ func ProblemText(problem, field string, limit int, choices []string) string {
 		return "This is your address already."
 	case "name_taken":
 		return "This name is taken. Choose another one."
-	case "no_such_user":
-		return "There is no such user."
 	case "role_beyond":
 		return "This gives more than you may do yourself, so it is not yours to give."
 	case "other_email":

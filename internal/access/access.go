@@ -37,9 +37,8 @@ const (
 
 // The ids of the built-in roles that rules speak of.
 const (
-	RoleOwner               = "owner"
-	RolePortalAdministrator = "portal_administrator"
-	RoleCustomer            = "customer"
+	RoleOwner    = "owner"
+	RoleCustomer = "customer"
 )
 
 // Holds says whether the user's role has the permission, over whatever scope.

@@ -33,7 +33,6 @@ const (
 	EmailUnusable      Problem = "email_unusable" // to everybody else, whatever the reason
 	SameEmail          Problem = "same_email"
 	NameTaken          Problem = "name_taken"
-	NoSuchUser         Problem = "no_such_user"
 	RoleBeyond         Problem = "role_beyond" // it holds what the giver lacks
 	NotContactOwner    Problem = "not_contact_owner"
 	NotPermission      Problem = "not_permission"
