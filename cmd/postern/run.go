@@ -27,7 +27,7 @@ type commands struct {
 	Settings     settingsCommands    `cmd:"" help:"Show and change the settings."`
 	Audit        auditCommands       `cmd:"" help:"Check and export the audit trail."`
 	Import       importCommand       `cmd:"" help:"Make users and organizations from a CSV file, all or nothing."`
-	Doctor       doctorCommand       `cmd:"" help:"Check the address, the clock, the database, the key, file modes and the mail server."`
+	Doctor       doctorCommand       `cmd:"" help:"Check the address, the proxy, the clock, the database, the key, file modes, the audit trail, the mail queue and the mail server."`
 	Migrate      migrateCommand      `cmd:"" help:"Bring the database up to date."`
 	Version      versionCommand      `cmd:"" help:"Say which version this is."`
 }
@@ -46,7 +46,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 	exited := false
 	parser, err := kong.New(&said,
 		kong.Name("postern"),
-		kong.Description("A customer portal: sign-in, the way back in, and the own account."),
+		kong.Description("A customer portal: sign-in, the way back in, the own account, and the administration."),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { exited = true }),
 		kong.Resolvers(environment(getenv)),

@@ -60,7 +60,7 @@ type userCreate struct {
 	Name          string `required:"" placeholder:"NAME" help:"Name of the person."`
 	Username      string `placeholder:"NAME" help:"To sign in with, besides the address."`
 	Organization  string `placeholder:"NAME" help:"Name of the organization."`
-	Role          string `placeholder:"ID" help:"owner, support, auditor, portal_administrator or customer. Default: customer"`
+	Role          string `placeholder:"ID" help:"owner, support, auditor, portal_administrator, customer, or the id of a role of your own. Default: customer"`
 	PasswordStdin bool   `xor:"password" help:"Read the password from the first line of standard input."`
 	Invite        bool   `xor:"password" help:"Mail an invitation to choose one."`
 }
