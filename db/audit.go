@@ -146,12 +146,6 @@ func (r Reader) EventsAfter(ctx context.Context, f EventFilter, after int64, lim
 	return collect(rows, err, scanEvent)
 }
 
-// CountEvents counts the events with that action since then.
-func (r Reader) CountEvents(ctx context.Context, action string, since Time) (n int, err error) {
-	err = r.q.QueryRowContext(ctx, `SELECT count(*) FROM audit_event WHERE at >= $1 AND action = $2`, since, action).Scan(&n)
-	return n, err
-}
-
 // SealedEvent is an event with its place in the chain.
 type SealedEvent struct {
 	StoredEvent

@@ -217,8 +217,7 @@ func (q *request) problems(err error) (shown views.Errors, code int, ok bool) {
 	return views.Errors{{Text: views.WaitText(known.kind, views.Duration(known.wait))}}, known.code, true
 }
 
-// notices are the success messages that the next page can show, by the code that travels
-// in a cookie.
+// noticeCookie takes the code of a success message to the next page.
 const noticeCookie = "postern-notice"
 
 // notify lets the next page show a success message. What was typed before proof was given is

@@ -64,7 +64,7 @@ func Normalize(password string) (string, error) {
 	return normal, nil
 }
 
-// Hash returns the PHC string of a normalized password under a new salt.
+// hash returns the PHC string of a normalized password under a new salt.
 func hash(password string) string {
 	salt := make([]byte, saltLen)
 	rand.Read(salt)
