@@ -197,6 +197,9 @@ func TestSettingsAreSavedOnFreshProofAndWhatWasTypedSurvivesIt(t *testing.T) {
 		if shownValue(t, page.Body, "portal.name") != "Northwind Desk" || shownValue(t, page.Body, "recovery.link_minutes") != "45" {
 			t.Error("what was typed is lost")
 		}
+		if !strings.Contains(page.Body, `href="#portal"`) || !strings.Contains(page.Body, `href="#recovery"`) || strings.Contains(page.Body, `href="#sessions"`) {
+			t.Error("on a long page nothing leads to what was typed")
+		}
 		b.Post(settingsPage, "portal.name", "Northwind Desk").WantTo(settingsPage)
 
 		p.Clock.Advance(11 * time.Minute)
