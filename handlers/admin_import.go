@@ -69,6 +69,8 @@ func (s *Server) showImport(q *request) error {
 		if err := json.Unmarshal([]byte(text), page.Done); err != nil {
 			return err
 		}
+		// What was checked with invitations is meant to be imported with them.
+		page.Invite = page.Done.DryRun && page.Done.Invitations > 0
 	} else if q.typedBefore().Has(fileChosen) {
 		q.forgetTyped()
 		page.ChooseAgain = true

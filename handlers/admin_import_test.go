@@ -72,8 +72,11 @@ func TestAFileOnThePageIsCheckedFirstAndThenImported(t *testing.T) {
 			t.Errorf("the form is %s", page.Body)
 		}
 		file := "email,name,organization\nann@acme.example,Ann,Acme\nbob@acme.example,=1+1,Acme\n"
-		b.Follow(sendFile(t, b, file, nil, []string{"dry_run", "true", "invite", "true"}).WantTo("/admin/import")).
+		page = b.Follow(sendFile(t, b, file, nil, []string{"dry_run", "true", "invite", "true"}).WantTo("/admin/import")).
 			Want(http.StatusOK, "All rows are right: 2 users and 1 new organization would be made, and 2 invitations mailed. Nothing was changed.", `role="status"`)
+		if !strings.Contains(page.Body, `name="invite" value="true" checked`) {
+			t.Error("checked with invitations, and about to be imported without")
+		}
 		if n := count(t, p); n != 1 || len(p.Mails(t)) != 0 {
 			t.Errorf("%d users after a dry run", n)
 		}
