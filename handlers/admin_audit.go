@@ -33,7 +33,8 @@ func (s *Server) showAudit(q *request) error {
 // renderAudit shows the events that a filter leaves, or what is wrong with it.
 func (s *Server) renderAudit(q *request, filter db.EventFilter, wrong views.Errors) error {
 	page := views.AuditPage{Frame: q.inAdmin("Audit trail", auditPath), Actor: q.query("actor"), Action: q.query("action"), Since: q.query("since"),
-		Until: q.query("until"), Actions: views.ActionOptions(), Filtered: filter != db.EventFilter{Over: filter.Over}, Errors: wrong}
+		Until: q.query("until"), Actions: views.ActionOptions(), Filtered: filter != db.EventFilter{Over: filter.Over}, Errors: wrong,
+		Nobody: filter.Actor == nobody}
 	if !slices.ContainsFunc(page.Actions, func(o views.Option) bool { return o.Value == page.Action }) {
 		page.Actions = append(page.Actions, views.Option{Value: page.Action, Label: page.Action})
 	}
@@ -96,10 +97,11 @@ func (s *Server) auditFilter(q *request) (f db.EventFilter, wrong views.Errors, 
 	if f.Until, ok = q.moment("until", 1); !ok {
 		wrong = append(wrong, views.FieldError{Field: "until", Text: views.DateText})
 	}
-	switch actor := strings.TrimSpace(q.query("actor")); actor {
+	actor := strings.TrimSpace(q.query("actor"))
+	switch kind := db.ActorKind(strings.TrimPrefix(strings.ToLower(actor), "the ")); kind { // as the page writes it
 	case "":
-	case string(db.ActorOperator), string(db.ActorSystem), string(db.ActorVisitor):
-		f.ActorKind = db.ActorKind(actor)
+	case db.ActorOperator, db.ActorSystem, db.ActorVisitor:
+		f.ActorKind = kind
 	default:
 		f.Actor, err = s.auditActor(q, actor)
 	}
@@ -123,6 +125,9 @@ func (q *request) moment(name string, days int) (db.Time, bool) {
 	return max(1, db.TimeOf(at)), true // 0 would stand for no bound
 }
 
+// nobody is no user's id, so that a filter by it leaves nothing.
+const nobody = -1
+
 // auditActor finds who is meant by an address, a username or an id. Somebody whom the actor
 // does not see has done nothing.
 func (s *Server) auditActor(q *request, text string) (int64, error) {
@@ -130,7 +135,7 @@ func (s *Server) auditActor(q *request, text string) (int64, error) {
 	if number != nil {
 		user, err := s.DB.Reader().UserByLogin(q.Context(), strings.ToLower(text))
 		if errors.Is(err, db.ErrNotFound) {
-			return -1, nil
+			return nobody, nil
 		}
 		if err != nil {
 			return 0, err
@@ -139,14 +144,14 @@ func (s *Server) auditActor(q *request, text string) (int64, error) {
 	}
 	h := q.holder()
 	if id < 1 {
-		return -1, nil
+		return nobody, nil
 	}
 	if id == h.UserID || number == nil && h.Over() == 0 { // they are shown the ids of all
 		return id, nil
 	}
 	_, err := s.Directory.Target(q.Context(), q.actor(), id, access.View)
 	if err = notThere(err); err == errNotFound {
-		return -1, nil
+		return nobody, nil
 	}
 	return id, err
 }

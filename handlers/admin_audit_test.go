@@ -243,11 +243,22 @@ func TestTheTrailIsNarrowedToWhatIsAskedFor(t *testing.T) {
 				t.Errorf("%s shows %d rows instead of %d", query, got, want)
 			}
 		}
-		// The operator's are found by that word.
-		for _, e := range exported(t, f.auditor, "?actor=operator") {
-			if e["actor_kind"] != "operator" {
-				t.Errorf("%v is not the operator's", e)
+		// The operator's are found by that word, and as the page writes it.
+		for _, word := range []string{"operator", "The+operator"} {
+			events := exported(t, f.auditor, "?actor="+word)
+			if len(events) == 0 {
+				t.Errorf("%s has done nothing", word)
 			}
+			for _, e := range events {
+				if e["actor_kind"] != "operator" {
+					t.Errorf("%v is not the operator's", e)
+				}
+			}
+		}
+		// A name finds nobody, which is not to be read as “did nothing”.
+		f.auditor.Get("/admin/audit?actor=Ann+Archer").Want(http.StatusOK, "You see no user with this e-mail address or username.")
+		if text := f.auditor.Get("/admin/audit?action=no.such").Text(); strings.Contains(text, "You see no user") {
+			t.Error("nobody was asked for")
 		}
 		f.auditor.Get("/admin/audit?actor=operator&action=user.created").Want(http.StatusOK, "The operator", `value="operator"`,
 			`<option value="user.created" selected>`, `href="/admin/audit.csv?action=user.created&amp;actor=operator"`)
