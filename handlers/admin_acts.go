@@ -141,7 +141,7 @@ func (s *Server) runAct(q *request, a adminAct) error {
 		return q.toReauthenticate()
 	}
 	if err := a.do(s, q, user); err != nil {
-		wrong, code, ok := q.actProblems(err)
+		wrong, code, ok := q.actProblems(a, err)
 		if !ok {
 			return notThere(err)
 		}
@@ -155,11 +155,14 @@ func (s *Server) runAct(q *request, a adminAct) error {
 }
 
 // actProblems is userProblems, with what can keep an act from being done.
-func (q *request) actProblems(err error) (views.Errors, int, bool) {
+func (q *request) actProblems(a adminAct, err error) (views.Errors, int, bool) {
 	refused := func(text string) (views.Errors, int, bool) {
 		return views.Errors{{Text: text}}, http.StatusUnprocessableEntity, true
 	}
 	if no, ok := errors.AsType[*directory.NoResetError](err); ok {
+		if a.path == "resend-invitation" {
+			return refused(views.NoInvitationText(string(no.Reason)))
+		}
 		return refused(views.NoResetText(string(no.Reason)))
 	}
 	switch {

@@ -33,15 +33,25 @@ var purposeTexts = map[string]string{
 // PurposeText says what a link is for.
 func PurposeText(purpose string) string { return purposeTexts[purpose] }
 
-var noResetTexts = map[string]string{
-	"inactive": "No reset link can be sent: the account, or its organization, is inactive. Activate it first.",
-	"shut":     "No reset link can be sent: the account was shut with “this was not me”. Find out what happened, then unlock it.",
-	"invited":  "No reset link can be sent: this person has not chosen a password yet. Send the invitation again instead.",
-	"never":    "No reset link can be sent: this person has never signed in, and the settings ask for that.",
+var noLinkTexts = map[string]string{
+	"inactive": "the account, or its organization, is inactive. Activate it first.",
+	"shut":     "the account was shut with “this was not me”. Find out what happened, then unlock it.",
+	"invited":  "this person has not chosen a password yet. Send the invitation again instead.",
+	"never":    "this person has never signed in, and the settings ask for that.",
 }
 
 // NoResetText says why no reset link can be sent, and what to do instead.
-func NoResetText(reason string) string { return noResetTexts[reason] }
+func NoResetText(reason string) string { return noLinkText("No reset link can be sent: ", reason) }
+
+// NoInvitationText says why no invitation can be sent.
+func NoInvitationText(reason string) string { return noLinkText("No invitation can be sent: ", reason) }
+
+func noLinkText(what, reason string) string {
+	if text := noLinkTexts[reason]; text != "" {
+		return what + text
+	}
+	return ""
+}
 
 // actTexts are the words of an act: its button, and the question with the person's name.
 var actTexts = map[string]struct{ label, question string }{
