@@ -249,4 +249,7 @@ func TestAnActThatIsNotDoneSaysWhy(t *testing.T) {
 	if n := len(p.Mails(t)); n > 0 {
 		t.Errorf("%d mails", n)
 	}
+	asInvited(t, p, o.ann)
+	asInactive(t, p, o.ann)
+	o.owner.Post(userPage(o.ann)+"/resend-invitation").Want(http.StatusUnprocessableEntity, "No invitation can be sent: ", "Activate it first.")
 }

@@ -51,7 +51,7 @@ func TestAnOrganizationIsMadeChangedAndSwitchedOff(t *testing.T) {
 			umbra := fmt.Sprint("/admin/organizations/", o.umbra)
 			o.owner.Get(umbra+"/deactivate").Want(http.StatusOK, "Deactivate Umbra", "signed out at once")
 			b.Get("/account").Want(http.StatusOK)
-			o.owner.Post(umbra + "/deactivate").WantTo(umbra)
+			o.owner.Follow(o.owner.Post(umbra+"/deactivate").WantTo(umbra)).Want(http.StatusOK, "The organization was deactivated")
 			b.Get("/account").WantTo("/sign-in")
 			b.Post("/sign-in", "login", "uma", "password", portaltest.Password).Want(http.StatusUnprocessableEntity)
 			o.owner.Get(userPage(o.uma)).Want(http.StatusOK, "The organization is inactive")

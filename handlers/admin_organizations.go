@@ -164,7 +164,11 @@ func (s *Server) setOrganizationActive(q *request, active bool) error {
 		}
 		return s.renderOrganization(q, code, o, o.Name, ownerID(o), wrong)
 	}
-	q.notify(views.NoticeOrganizationSaved)
+	if active {
+		q.notify(views.NoticeOrganizationOn)
+	} else {
+		q.notify(views.NoticeOrganizationOff)
+	}
 	return q.goTo(organizationPath(o.ID))
 }
 

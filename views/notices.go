@@ -37,6 +37,8 @@ const (
 	NoticeDeactivated         Notice = "deactivated"
 	NoticeDeleted             Notice = "deleted"
 	NoticeOrganizationSaved   Notice = "organization-saved"
+	NoticeOrganizationOff     Notice = "organization-off"
+	NoticeOrganizationOn      Notice = "organization-on"
 	NoticeRoleSaved           Notice = "role-saved"
 	NoticeSettingsSaved       Notice = "settings-saved"
 	NoticeMailQueued          Notice = "mail-queued"
@@ -76,6 +78,8 @@ var noticeTexts = map[Notice]string{
 	NoticeDeactivated:         "The account was deactivated, and the user is told.",
 	NoticeDeleted:             "The user was deleted, and told so.",
 	NoticeOrganizationSaved:   "The organization was saved.",
+	NoticeOrganizationOff:     "The organization was deactivated, and everybody of it signed out.",
+	NoticeOrganizationOn:      "The organization is active again.",
 	NoticeRoleSaved:           "The role was saved. It counts at once for everybody who has it.",
 	NoticeSettingsSaved:       "The settings were saved. They count at once.",
 	NoticeMailQueued:          "The mail is sent again.",
