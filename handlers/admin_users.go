@@ -113,7 +113,10 @@ func (s *Server) roleOptions(q *request, none string) ([]views.Option, error) {
 		options = append(options, views.Option{Label: none})
 	}
 	for _, r := range roles {
-		options = append(options, views.Option{Value: r.ID, Label: r.Name})
+		// What roles the vendor has is nothing for a customer's administrator.
+		if h := q.holder(); h.Over() == 0 || access.MayGive(h, r.Role) {
+			options = append(options, views.Option{Value: r.ID, Label: r.Name})
+		}
 	}
 	return options, err
 }

@@ -110,6 +110,15 @@ func TestAnAdministratorLetsAColleagueBackIn(t *testing.T) {
 		// The second factor is as it was.
 		colleague.signInWithCode(r.url, "sue@acme.example", secondPassword, lost.Code(t))
 
+		owner.press(`a[href="/admin/users"]`)
+		owner.openUser(r.url, l, "Sue Support")
+		if !l.noScripts {
+			owner.do(chromedp.Focus(chromedp.CSS(`a.button[href$="/deactivate"]`)), chromedp.KeyEvent(kb.Enter))
+			owner.finds(".act h1:focus")
+			owner.do(chromedp.KeyEvent(kb.Enter), chromedp.KeyEvent(kb.Escape))
+			owner.finds(`a.button[href$="/deactivate"]:focus`)
+		}
+
 		r.staleProof()
 		selector := `a.button[href$="/reset-totp"]`
 		owner.openUser(r.url, l, "Sue Support")
