@@ -371,6 +371,9 @@ func TestAPortalAdministratorSeesTheirOwnOrganizationAlone(t *testing.T) {
 					t.Errorf("%s shows %q: %s", path, text, page.Text())
 				}
 			}
+			if len(having(elements(t, page.Body), "value", "auditor")) > 0 {
+				t.Errorf("%s tells of the vendor's roles", path)
+			}
 			if len(having(elements(t, page.Body), "name", "organization")) > 0 {
 				t.Errorf("%s lets them choose an organization", path)
 			}
