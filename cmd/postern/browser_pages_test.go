@@ -44,10 +44,10 @@ func (r *running) setProof(at int64) {
 var looks = map[string]look{
 	"phone light":   phone,
 	"phone dark":    {width: 360, height: 740, dark: true},
-	"narrow":        {width: 320, height: 640},
+	"narrow":        {width: 320, height: 640, widthOnly: true},
 	"desktop light": desktop,
 	"desktop dark":  {width: 1280, height: 800, dark: true},
-	"zoomed":        {width: 640, height: 400}, // 1280 px at 200 %
+	"zoomed":        {width: 640, height: 400, widthOnly: true}, // 1280 px at 200 %
 }
 
 func TestEveryPageCanBeUsedByEverybody(t *testing.T) {

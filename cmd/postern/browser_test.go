@@ -130,6 +130,7 @@ type window struct {
 	ctx  context.Context
 	t    *testing.T
 	name string // of the screenshots
+	look look
 
 	mu       sync.Mutex
 	console  []string
@@ -141,6 +142,7 @@ type look struct {
 	width, height int64
 	dark          bool
 	noScripts     bool
+	widthOnly     bool // accessible looks for what stands out of the window, and no more
 }
 
 var (
@@ -168,7 +170,7 @@ func open(t *testing.T, l look) *window {
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatal(err)
 	}
-	w := &window{ctx: ctx, t: t, name: t.Name()}
+	w := &window{ctx: ctx, t: t, name: t.Name(), look: l}
 	w.expect("Clear-Site-Data header on") // the browser notes what signing out has cleared
 	w.do(chromedp.EmulateViewport(l.width, l.height), chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
 		scheme := "light"
@@ -361,6 +363,9 @@ func (w *window) accessible(name string) {
 	w.screenshot(name)
 	if wide := get(w, chromedp.Evaluate[float64](`document.documentElement.scrollWidth - document.documentElement.clientWidth`)); wide > 0 {
 		w.t.Errorf("%s: %s is %v px too wide", name, w.where(), wide)
+	}
+	if w.look.widthOnly {
+		return
 	}
 	script, err := axe()
 	if err != nil {
