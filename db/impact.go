@@ -24,7 +24,7 @@ func (r Reader) People(ctx context.Context) (p People, err error) {
 			COALESCE(sum(CASE WHEN r.permissions <> '' AND a.user_id IS NULL THEN 1 ELSE 0 END), 0),
 			COALESCE(sum(CASE WHEN u.last_sign_in_at = 0 AND u.invitation_accepted_at = 0 THEN 1 ELSE 0 END), 0),
 			COALESCE(sum(CASE WHEN u.username IS NULL THEN 1 ELSE 0 END), 0)`+userTables+`
-		WHERE u.deleted_at = 0 AND u.active AND COALESCE(o.active, TRUE) AND u.password_set_at > 0`).
+		WHERE `+canSignIn).
 		Scan(&p.Customers, &p.Staff, &p.CustomersWithoutFactor, &p.StaffWithoutFactor, &p.NeverSignedIn, &p.WithoutUsername)
 	return p, err
 }

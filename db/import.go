@@ -220,7 +220,7 @@ func (r Reader) HiddenUsers(ctx context.Context) (first, last int64, n int, err 
 // ShowImport makes all that the import has made real, at once, and returns how many users
 // that were. It changes one number in each row and no index, which is what makes it quick.
 func (tx *Tx) ShowImport(ctx context.Context, invite bool, first, last int64) (users int64, err error) {
-	if users, err = tx.exec(ctx, `UPDATE user_account SET deleted_at = 0 WHERE id >= $1 AND id <= $2 AND deleted_at = -1`, first, last); err != nil {
+	if users, err = tx.exec(ctx, `UPDATE user_account SET deleted_at = 0 WHERE id >= $1 AND id <= $2 AND deleted_at = $3`, first, last, beingImported); err != nil {
 		return 0, err
 	}
 	if _, err := tx.exec(ctx, `UPDATE organization SET importing = 2 WHERE importing = 1`); err != nil {

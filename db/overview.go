@@ -40,7 +40,7 @@ type Lonely struct {
 // sign in, within an organization ($1). It goes through the users once: to count for each
 // organization by itself takes minutes where there are many of both.
 const lonely = ` FROM (SELECT o.id, o.name, o.name_folded,
-			sum(CASE WHEN u.password_set_at > 0 AND u.closed_at = 0 AND r.scope = 'organization'
+			sum(CASE WHEN ` + canSignIn + ` AND r.scope = 'organization'
 				AND ' ' || r.permissions || ' ' LIKE '% users.edit %' THEN 1 ELSE 0 END) AS administrators
 		FROM user_account u JOIN role r ON r.id = u.role JOIN organization o ON o.id = u.organization_id
 		WHERE o.active AND u.active AND u.deleted_at = 0 AND (CAST($1 AS BIGINT) = 0 OR o.id = $1)

@@ -69,6 +69,10 @@ const userColumns = `u.id, u.email, COALESCE(u.username, ''), u.name, u.phone, u
 const userTables = ` FROM user_account u JOIN role r ON r.id = u.role LEFT JOIN organization o ON o.id = u.organization_id
 	LEFT JOIN authenticator a ON a.user_id = u.id `
 
+// canSignIn is the condition that a user, in an organization o or in none, can sign in with
+// what they have.
+const canSignIn = `u.active AND COALESCE(o.active, TRUE) AND u.deleted_at = 0 AND u.password_set_at > 0 AND u.closed_at = 0`
+
 func (u *User) fields() []any {
 	return []any{&u.ID, &u.Email, &u.Username, &u.Name, &u.Phone, &u.TimeZone, &u.NotifySignIn,
 		&u.OrganizationID, &u.Organization, &u.ContactOwnerID, &u.OrganizationActive,
@@ -128,7 +132,7 @@ func (r Reader) Users(ctx context.Context, after int64, limit int) ([]User, erro
 // the organization only, or, for organization 0, those over everybody.
 func (r Reader) Administrators(ctx context.Context, organizationID int64) ([]User, error) {
 	rows, err := r.q.QueryContext(ctx, `SELECT `+userColumns+userTables+`
-		WHERE u.active AND COALESCE(o.active, TRUE) AND u.deleted_at = 0 AND u.password_set_at > 0 AND u.closed_at = 0
+		WHERE `+canSignIn+`
 			AND ' ' || r.permissions || ' ' LIKE '% users.edit %'
 			AND ((r.scope = 'organization' AND u.organization_id = $1) OR (r.scope = 'everybody' AND CAST($1 AS BIGINT) = 0))
 		ORDER BY u.id LIMIT 10`, organizationID)
@@ -137,8 +141,7 @@ func (r Reader) Administrators(ctx context.Context, organizationID int64) ([]Use
 
 // ActiveOwners counts the users with the built-in role owner who can sign in.
 func (r Reader) ActiveOwners(ctx context.Context) (n int, err error) {
-	err = r.q.QueryRowContext(ctx, `SELECT count(*)`+userTables+`WHERE u.role = 'owner' AND u.active AND COALESCE(o.active, TRUE)
-		AND u.deleted_at = 0 AND u.password_set_at > 0 AND u.closed_at = 0`).Scan(&n)
+	err = r.q.QueryRowContext(ctx, `SELECT count(*)`+userTables+`WHERE u.role = 'owner' AND `+canSignIn).Scan(&n)
 	return n, err
 }
 
